@@ -1,0 +1,179 @@
+package txn
+
+import "fmt"
+
+// Reason says why a request was declined, in order of precedence: where several
+// apply, the smallest number is the answer. Zero means approved. A refusal is a
+// value; an error means that the switch could not decide. Codes (Reason.String)
+// never change and are never translated; numbers may.
+//
+// No reason maps to a field 39 code that asks a terminal to pick the card up
+// (04, 34, 38, 41, 43): SY11 and SY16 forbid holding a card back.
+type Reason uint8
+
+// The reasons, in order of precedence.
+const (
+	ReasonNone Reason = iota
+
+	// The request itself.
+	IDReused
+	IDTooOld
+	TimeInFuture
+	TimeTooOld
+	UnknownCurrency
+	InvalidAmount
+
+	// The blacklist comes before anything about the card's state.
+	CardReplaced
+	CardCancelled
+	CardFrozen
+
+	// The card.
+	UnknownCard
+	CardExists
+	CardNotActive
+	CardExpired
+	ApplicationClosed
+	ApplicationSuspended
+
+	// The original of a reversal or refund.
+	OriginalUnknown
+	OriginalDeclined
+	OriginalReversed
+	OriginalNotRefundable
+	RefundTooLarge
+
+	// Offline counter.
+	CounterSeen
+
+	// The journey.
+	PassBack
+	NoEntry
+	JourneyTooLong
+	UnknownFare
+	FareMismatch
+
+	// Money, last.
+	LimitExceeded
+	BalanceTooHigh
+	InsufficientFunds
+
+	// The freeze desk.
+	ReleaseClosed
+	NotListed
+	AlreadyListed
+
+	// What the switch itself could not do in time; nothing was executed.
+	DeadlinePassed
+	StoreUnavailable
+	ListStale
+
+	reasonEnd
+)
+
+// Text is a reason for people: the code that never changes, the ISO 8583 field
+// 39 value, and a sentence in each language.
+type Text struct {
+	Code    string
+	Field39 string
+	English string
+	Chinese string
+}
+
+var reasonTexts = [reasonEnd]Text{
+	ReasonNone: {"approved", "00", "Approved", "交易成功"},
+	IDReused: {"request_id_reused", "94",
+		"This request id was used for another request", "请求号已被其他交易使用"},
+	IDTooOld: {"request_id_too_old", "94",
+		"The request is older than the card's memory of requests", "请求过旧,无法判断是否重复"},
+	TimeInFuture: {"time_in_future", "12",
+		"The service time lies in the future", "交易时间晚于当前时间"},
+	TimeTooOld: {"time_too_old", "12",
+		"The service time is older than the window allows", "交易时间超出允许范围"},
+	UnknownCurrency: {"currency_not_accepted", "12",
+		"The currency is not that of the card", "币种不受支持"},
+	InvalidAmount: {"amount_invalid", "13", "The amount is not valid", "金额无效"},
+	CardReplaced: {"card_replaced", "62",
+		"The card was replaced; use the new card", "此卡已补换,请使用新卡"},
+	CardCancelled: {"card_cancelled", "62", "The card was cancelled", "此卡已注销"},
+	CardFrozen: {"card_frozen", "62",
+		"The card is frozen; please call the card agency", "此卡已挂失或冻结,请联系发卡机构"},
+	UnknownCard:   {"card_unknown", "14", "The card is not known", "卡号不存在"},
+	CardExists:    {"card_exists", "94", "The card is enrolled already", "此卡已开户"},
+	CardNotActive: {"card_not_active", "62", "The card is not active", "此卡未启用"},
+	CardExpired:   {"card_expired", "54", "The card has expired", "此卡已过有效期"},
+	ApplicationClosed: {"application_not_open", "57",
+		"This function is not open on the card", "此卡未开通该功能"},
+	ApplicationSuspended: {"application_suspended", "62",
+		"This function is suspended on the card", "此卡该功能已暂停"},
+	OriginalUnknown: {"original_unknown", "25",
+		"The original transaction is not known", "原交易不存在"},
+	OriginalDeclined: {"original_declined", "12",
+		"The original transaction was declined", "原交易未成功"},
+	OriginalReversed: {"original_reversed", "12",
+		"The original transaction was reversed already", "原交易已冲正"},
+	OriginalNotRefundable: {"original_not_refundable", "12",
+		"The original transaction cannot be refunded", "原交易不可退款"},
+	RefundTooLarge: {"refund_too_large", "13",
+		"The refund exceeds what is left of the original", "退款金额超过原交易余额"},
+	CounterSeen: {"offline_counter_seen", "94",
+		"This offline counter of the card was booked already", "该脱机交易序号已入账"},
+	PassBack: {"journey_open", "12",
+		"The card has entered already and has not left", "此卡已进站,未出站"},
+	NoEntry: {"journey_no_entry", "12", "No entry is open on the card", "此卡无进站记录"},
+	JourneyTooLong: {"journey_too_long", "12",
+		"The journey took longer than allowed; see the service desk", "乘车超时,请到客服中心处理"},
+	UnknownFare:  {"fare_unknown", "12", "No fare is known for this ride", "无对应票价"},
+	FareMismatch: {"fare_mismatch", "13", "The charge exceeds the full fare", "扣款金额超过全价"},
+	LimitExceeded: {"limit_exceeded", "61",
+		"The amount exceeds the limit", "金额超过限额"},
+	BalanceTooHigh: {"balance_too_high", "61",
+		"The balance would exceed its limit", "余额超过上限"},
+	InsufficientFunds: {"insufficient_funds", "51", "The balance is too low", "余额不足"},
+	ReleaseClosed: {"release_closed", "62",
+		"The card can never be released again", "此卡已补换或注销,不可解挂"},
+	NotListed:      {"card_not_frozen", "12", "The card is not frozen", "此卡未挂失或冻结"},
+	AlreadyListed:  {"card_already_frozen", "94", "The card is frozen already", "此卡已挂失或冻结"},
+	DeadlinePassed: {"deadline_passed", "68", "The request came too late to be executed", "交易超时"},
+	StoreUnavailable: {"store_unavailable", "91",
+		"The card store cannot be reached; nothing was executed", "系统暂不可用,交易未执行"},
+	ListStale: {"blacklist_stale", "91",
+		"The blacklist is not fresh enough to decide", "黑名单未更新,交易未执行"},
+}
+
+// Text returns the reason's code, field 39 value and sentences.
+func (r Reason) Text() Text {
+	if r >= reasonEnd {
+		return Text{Code: fmt.Sprintf("reason(%d)", uint8(r)), Field39: "96",
+			English: "System malfunction", Chinese: "系统故障"}
+	}
+	return reasonTexts[r]
+}
+
+// String returns the reason's stable code.
+func (r Reason) String() string { return r.Text().Code }
+
+// Retryable reports whether the same request, sent again, may be decided
+// otherwise, because the switch and not the request was at fault.
+func (r Reason) Retryable() bool {
+	return r == DeadlinePassed || r == StoreUnavailable || r == ListStale
+}
+
+// ParseReason reads a stable code.
+func ParseReason(code string) (Reason, error) {
+	for r := range reasonEnd {
+		if reasonTexts[r].Code == code {
+			return r, nil
+		}
+	}
+	return ReasonNone, fmt.Errorf("unknown reason %q", code)
+}
+
+// Reasons returns every reason but ReasonNone, in order of precedence.
+func Reasons() []Reason {
+	all := make([]Reason, 0, reasonEnd-1)
+	for r := ReasonNone + 1; r < reasonEnd; r++ {
+		all = append(all, r)
+	}
+	return all
+}

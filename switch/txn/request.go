@@ -1,0 +1,188 @@
+package txn
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+)
+
+// Place says where and for whom a request was made. Its strings come from the
+// terminal registry and are shared between requests; nobody changes them.
+type Place struct {
+	Operator string // operator or merchant group that is paid
+	Line     string // metro line or bus route
+	Station  string // metro station or bus stop
+	Merchant string // merchant id, ISO 8583 field 42
+	MCC      string // merchant category code, ISO 18245
+	Acquirer string // acquiring institution, ISO 8583 field 32
+}
+
+// Request is one thing asked of the switch about one card. It is a value; the
+// edge fills it completely, the engine does not change it.
+type Request struct {
+	ID       RequestID
+	Kind     Kind
+	Card     pan.Token
+	Last4    pan.Last4
+	Place    Place
+	Currency Currency
+
+	// Amount is what a purchase, load or refund moves. For a tap with FareGiven
+	// it is what the terminal charged.
+	Amount Minor
+	// FullFare is the fare before any discount, with FareGiven.
+	FullFare Minor
+	// FareGiven says that the terminal computed the fare and the switch books it.
+	FareGiven bool
+
+	// Original names the request that a reversal or refund points to.
+	Original RequestID
+
+	// OfflineCounter is the card's offline transaction counter, with Offline set:
+	// the card was debited by the terminal, and the record is late by nature.
+	OfflineCounter uint32
+	Offline        bool
+
+	// ListEpoch is the blacklist epoch that the terminal held.
+	ListEpoch uint64
+
+	STAN uint32 // ISO 8583 field 11; 0 when none
+	RRN  string // ISO 8583 field 37; empty when none
+
+	ServiceAt  Millis // when the terminal served the card
+	ReceivedAt Millis // when the switch read the request
+	Deadline   Millis // after it nothing may be executed; 0 for none
+
+	// Enrol.
+	Enrolment Enrolment
+	// Freeze and release.
+	Listing Listing
+}
+
+// Enrolment is what opens a card.
+type Enrolment struct {
+	Apps      App
+	Rider     RiderCategory
+	ExpiresOn BusinessDate // last day of validity; 0 for none
+	Issuer    string
+}
+
+// Listing is what freezes or releases a card.
+type Listing struct {
+	Mark  Mark
+	Actor string // who asked, as the operator's name; never a person's data
+	Note  string // case or form number
+}
+
+// RiderCategory is the concession class of a holder (HD3). Numbers go to disk:
+// append only.
+type RiderCategory uint8
+
+// The rider categories.
+const (
+	RiderOrdinary RiderCategory = iota
+	RiderStudent
+	RiderSenior
+	RiderDisabled
+	RiderVeteran
+	riderEnd
+)
+
+var riderNames = [riderEnd]string{"ordinary", "student", "senior", "disabled", "veteran"}
+
+// String returns the category's stable name.
+func (r RiderCategory) String() string {
+	if r >= riderEnd {
+		return "unknown"
+	}
+	return riderNames[r]
+}
+
+// ParseRiderCategory reads a stable name and reports whether it is one.
+func ParseRiderCategory(s string) (RiderCategory, bool) {
+	for r, name := range riderNames {
+		if name == s {
+			return RiderCategory(r), true
+		}
+	}
+	return RiderOrdinary, false
+}
+
+// Fingerprint is a digest of what a request asks, so that an id used again for
+// something else is seen.
+type Fingerprint [8]byte
+
+// Fingerprint digests everything of r that decides or is booked. Receipt time,
+// deadline and list epoch differ between the copies of one request and are left out.
+func (r *Request) Fingerprint() Fingerprint {
+	var buf [320]byte
+	b := buf[:0]
+	b = r.ID.AppendBinary(b)
+	b = append(b, byte(r.Kind), boolByte(r.FareGiven), boolByte(r.Offline))
+	b = append(b, r.Card[:]...)
+	b = binary.BigEndian.AppendUint16(b, uint16(r.Currency))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.Amount))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.FullFare))
+	b = r.Original.AppendBinary(b)
+	b = binary.BigEndian.AppendUint32(b, r.OfflineCounter)
+	b = binary.BigEndian.AppendUint64(b, uint64(r.ServiceAt))
+	b = binary.BigEndian.AppendUint32(b, r.STAN)
+	for _, s := range [...]string{
+		r.Place.Operator, r.Place.Line, r.Place.Station, r.Place.Merchant, r.RRN,
+	} {
+		b = append(b, s...)
+		b = append(b, 0)
+	}
+	sum := sha256.Sum256(b)
+	return Fingerprint(sum[:8])
+}
+
+func boolByte(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+// Decision is the answer to a request. The same request gets the same decision
+// for as long as the card remembers it.
+type Decision struct {
+	Outcome      Outcome
+	Reason       Reason
+	FullFare     Minor // fare before discounts; 0 where no fare is meant
+	Charged      Minor // what the card paid (negative: what it was given)
+	BalanceAfter Minor
+	AuthCode     AuthCode
+	// Replay says that this is the stored answer to an earlier copy.
+	Replay bool
+	// Stale says that a balance was told without asking the store.
+	Stale bool
+}
+
+// AuthCode is the authorization code, ISO 8583 field 38: six characters of
+// 0-9 A-Z, zero on a decline.
+type AuthCode [6]byte
+
+// String returns the code, or "" when there is none.
+func (a AuthCode) String() string {
+	if a[0] == 0 {
+		return ""
+	}
+	return string(a[:])
+}
+
+// authAlphabet leaves out I and O, which people misread.
+const authAlphabet = "0123456789ABCDEFGHJKLMNPQRSTUVWXYZ"
+
+// AuthCodeOf derives the code from the request's fingerprint, so that a replay
+// needs no stored copy to show the same code.
+func AuthCodeOf(f Fingerprint) AuthCode {
+	n := binary.BigEndian.Uint64(f[:])
+	var a AuthCode
+	for i := range a {
+		a[i] = authAlphabet[n%uint64(len(authAlphabet))]
+		n /= uint64(len(authAlphabet))
+	}
+	return a
+}
