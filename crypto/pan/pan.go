@@ -1,8 +1,9 @@
 // Package pan holds the card number that cannot be printed.
 //
-// A Number keeps the digits in an unexported field and masks them in every
-// formatting path of the standard library, so that a log line, an error or a
-// panic can never show one. What the switch stores and streams is a Token: a
+// A Number masks its digits in every formatting path of the standard library, and
+// keeps them sealed, so that printers that read memory by reflection (fmt does for an
+// unexported field, and for a verb that it refuses) and traces of a panic show no digit
+// either: a log line, an error or a panic can never show one. What the switch stores and streams is a Token: a
 // keyed HMAC-SHA256 of the number (PCI DSS 3.5.1.1 asks for keyed hashes).
 //
 // All types are values, safe for concurrent use. The package does not look up
@@ -11,6 +12,7 @@
 package pan
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,9 +30,20 @@ const (
 var ErrNumber = errors.New("card number must be 8 to 20 digits")
 
 // Number is a card number. The zero Number is empty and invalid. It cannot be
-// formatted, marshalled or logged in clear; Digits is the one way out.
+// formatted, marshalled or logged in clear; Digits is the one way out. Numbers are
+// comparable; two are equal when their digits are.
 type Number struct {
-	digits string
+	length uint8
+	sealed [digitsMax]byte // digits XOR pad; zero beyond length
+}
+
+// pad seals the digits in memory. It differs from process to process and is no
+// encryption: it is there so that nothing prints a digit by accident.
+var pad = newPad()
+
+func newPad() (p [digitsMax]byte) {
+	_, _ = rand.Read(p[:]) // never fails: the process ends first
+	return p
 }
 
 // Parse checks that s is 8 to 20 decimal digits and wraps it. It returns
@@ -39,40 +52,56 @@ func Parse(s string) (Number, error) {
 	if len(s) < digitsMin || len(s) > digitsMax {
 		return Number{}, fmt.Errorf("%w, got %d characters", ErrNumber, len(s))
 	}
+	n := Number{length: uint8(len(s))}
 	for i := range len(s) {
 		if s[i] < '0' || s[i] > '9' {
 			return Number{}, fmt.Errorf("%w, character %d is not a digit", ErrNumber, i+1)
 		}
+		n.sealed[i] = s[i] ^ pad[i]
 	}
-	return Number{digits: s}, nil
+	return n, nil
+}
+
+// open writes the digits to dst and returns how many there are.
+func (n *Number) open(dst *[digitsMax]byte) int {
+	for i := range n.length {
+		dst[i] = n.sealed[i] ^ pad[i]
+	}
+	return int(n.length)
 }
 
 // Digits returns the number in clear. Only code that must put the number on a
 // wire that demands it may call this.
-func (n Number) Digits() string { return n.digits }
+func (n Number) Digits() string {
+	var b [digitsMax]byte
+	return string(b[:n.open(&b)])
+}
 
 // IsZero reports whether n is the empty Number.
-func (n Number) IsZero() bool { return n.digits == "" }
+func (n Number) IsZero() bool { return n.length == 0 }
 
 // Last4 returns the last four digits, which PCI DSS allows a person to see.
 func (n Number) Last4() Last4 {
 	var l Last4
-	if len(n.digits) >= len(l) {
-		copy(l[:], n.digits[len(n.digits)-len(l):])
+	if n.IsZero() {
+		return l
 	}
+	var b [digitsMax]byte
+	copy(l[:], b[n.open(&b)-len(l):])
 	return l
 }
 
 // Mask returns the number with all but the last four digits replaced by '*'.
 func (n Number) Mask() string {
-	if n.digits == "" {
+	if n.IsZero() {
 		return ""
 	}
-	b := []byte(n.digits)
-	for i := range len(b) - 4 {
+	var b [digitsMax]byte
+	length := n.open(&b)
+	for i := range length - len(Last4{}) {
 		b[i] = '*'
 	}
-	return string(b)
+	return string(b[:length])
 }
 
 // String returns Mask.

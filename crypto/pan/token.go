@@ -76,8 +76,7 @@ func NewTokenizer(key []byte) (*Tokenizer, error) {
 func (t *Tokenizer) Token(n Number) Token {
 	s := t.pool.Get().(*macState)
 	s.mac.Reset()
-	c := copy(s.in[:], n.digits)
-	_, _ = s.mac.Write(s.in[:c])
+	_, _ = s.mac.Write(s.in[:n.open(&s.in)])
 	var tok Token
 	copy(tok[:], s.mac.Sum(s.out[:0]))
 	clear(s.in[:])

@@ -350,7 +350,7 @@ func (d *recordDecoder) number(field int, v uint64) error {
 	if field == fVersion && v > RecordVersion {
 		return fmt.Errorf("%w: version %d, known up to %d", ErrRecordVersion, v, RecordVersion)
 	}
-	if v > limit(field) {
+	if v > limit(field) || field == fReason && !Reason(v).Valid() {
 		return fmt.Errorf("%w: field %d: value %d out of range", ErrRecord, field, v)
 	}
 	if d.small(field, v) || d.wide(field, v) {
@@ -452,7 +452,7 @@ func (d *recordDecoder) bytes(field int, b []byte) error {
 	case fLast4:
 		r.Last4, err = pan.ParseLast4(string(b))
 	case fAuth:
-		err = fill(r.Auth[:], b)
+		r.Auth, err = parseAuthCode(b)
 	case fDiscountCauses:
 		d.causes = append(d.causes, string(b))
 	case fDiscountAmounts:
@@ -509,6 +509,9 @@ func (d *recordDecoder) finish() (Record, error) {
 	if d.rec.Version == 0 {
 		return Record{}, fmt.Errorf("%w: no version", ErrRecord)
 	}
+	if d.rec.Request.Terminal == (TerminalID{}) && !d.rec.Request.IsZero() {
+		return Record{}, fmt.Errorf("%w: a request id without a terminal", ErrRecord)
+	}
 	if len(d.causes) != len(d.parts) || len(d.account) != len(d.amounts) {
 		return Record{}, fmt.Errorf("%w: names and amounts differ in number", ErrRecord)
 	}
@@ -523,6 +526,18 @@ func (d *recordDecoder) finish() (Record, error) {
 		d.rec.Previous = Position{}
 	}
 	return d.rec, nil
+}
+
+// parseAuthCode takes any printable code: banks make theirs as they like.
+func parseAuthCode(b []byte) (AuthCode, error) {
+	var a AuthCode
+	for _, c := range b {
+		if c < ' ' || c > '~' {
+			return a, errors.New("authorization code is not printable")
+		}
+	}
+	err := fill(a[:], b)
+	return a, err
 }
 
 func fill(dst, b []byte) error {

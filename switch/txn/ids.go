@@ -62,7 +62,7 @@ const TerminalIDMax = 12
 type TerminalID [TerminalIDMax]byte
 
 // ErrTerminalID reports text that is not a terminal id.
-var ErrTerminalID = errors.New("terminal id must be 1 to 12 characters of 0-9 A-Z a-z _ .")
+var ErrTerminalID = errors.New("terminal id must be 1 to 12 characters of 0-9 A-Z a-z _ or dot")
 
 // ParseTerminalID reads a terminal id.
 func ParseTerminalID(s string) (TerminalID, error) {

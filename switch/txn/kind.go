@@ -37,13 +37,15 @@ const (
 	DayMarker
 	// EpochMarker opens an epoch in one bucket and names where the last one ended.
 	EpochMarker
+	// JourneyLapse closes a journey that was entered and never left.
+	JourneyLapse
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"none", "metro_entry", "metro_exit", "bus_boarding", "purchase", "load", "refund",
 	"reversal", "balance", "enrol", "freeze", "release", "adjustment", "day_marker",
-	"epoch_marker",
+	"epoch_marker", "journey_lapse",
 }
 
 // String returns the kind's stable name, as in JSON and in the ledger.

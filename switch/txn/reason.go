@@ -5,71 +5,87 @@ import "fmt"
 // Reason says why a request was declined, in order of precedence: where several
 // apply, the smallest number is the answer. Zero means approved. A refusal is a
 // value; an error means that the switch could not decide. Codes (Reason.String)
-// never change and are never translated; numbers may.
+// never change and are never translated. Numbers go to disk and never change either;
+// they have gaps, so that a new reason takes the place that its precedence asks for.
 //
 // No reason maps to a field 39 code that asks a terminal to pick the card up
 // (04, 34, 38, 41, 43): SY11 and SY16 forbid holding a card back.
 type Reason uint8
 
-// The reasons, in order of precedence.
-const (
-	ReasonNone Reason = iota
+// ReasonNone is the reason of an approval.
+const ReasonNone Reason = 0
 
-	// The request itself.
-	IDReused
+// The request itself.
+const (
+	IDReused Reason = 10 + iota
 	IDTooOld
 	TimeInFuture
 	TimeTooOld
 	UnknownCurrency
 	InvalidAmount
+)
 
-	// The blacklist comes before anything about the card's state.
-	CardReplaced
+// The blacklist comes before anything about the card's state.
+const (
+	CardReplaced Reason = 30 + iota
 	CardCancelled
 	CardFrozen
+)
 
-	// The card.
-	UnknownCard
+// The card.
+const (
+	UnknownCard Reason = 50 + iota
 	CardExists
 	CardNotActive
 	CardExpired
 	ApplicationClosed
 	ApplicationSuspended
+)
 
-	// The original of a reversal or refund.
-	OriginalUnknown
+// The original of a reversal or refund.
+const (
+	OriginalUnknown Reason = 80 + iota
 	OriginalDeclined
 	OriginalReversed
 	OriginalNotRefundable
 	RefundTooLarge
+)
 
-	// Offline counter.
-	CounterSeen
+// The offline counter.
+const CounterSeen Reason = 100
 
-	// The journey.
-	PassBack
+// The journey.
+const (
+	PassBack Reason = 110 + iota
 	NoEntry
 	JourneyTooLong
 	UnknownFare
 	FareMismatch
+)
 
-	// Money, last.
-	LimitExceeded
+// Money, last of what the card decides.
+const (
+	LimitExceeded Reason = 140 + iota
 	BalanceTooHigh
 	InsufficientFunds
+)
 
-	// The freeze desk.
-	ReleaseClosed
+// The freeze desk.
+const (
+	ReleaseClosed Reason = 170 + iota
 	NotListed
 	AlreadyListed
+)
 
-	// What the switch itself could not do in time; nothing was executed.
-	DeadlinePassed
+// What the switch itself could not do in time; nothing was executed.
+const (
+	DeadlinePassed Reason = 200 + iota
 	StoreUnavailable
 	ListStale
-
-	reasonEnd
 )
+
+// reasonEnd is one more than the greatest number.
+const reasonEnd Reason = 203
 
 // Text is a reason for people: the code that never changes, the ISO 8583 field
 // 39 value, and a sentence in each language.
@@ -143,12 +159,15 @@ var reasonTexts = [reasonEnd]Text{
 
 // Text returns the reason's code, field 39 value and sentences.
 func (r Reason) Text() Text {
-	if r >= reasonEnd {
+	if !r.Valid() {
 		return Text{Code: fmt.Sprintf("reason(%d)", uint8(r)), Field39: "96",
 			English: "System malfunction", Chinese: "系统故障"}
 	}
 	return reasonTexts[r]
 }
+
+// Valid reports whether r is a known reason, ReasonNone included.
+func (r Reason) Valid() bool { return r < reasonEnd && reasonTexts[r].Code != "" }
 
 // String returns the reason's stable code.
 func (r Reason) String() string { return r.Text().Code }
@@ -162,7 +181,7 @@ func (r Reason) Retryable() bool {
 // ParseReason reads a stable code.
 func ParseReason(code string) (Reason, error) {
 	for r := range reasonEnd {
-		if reasonTexts[r].Code == code {
+		if r.Valid() && reasonTexts[r].Code == code {
 			return r, nil
 		}
 	}
@@ -171,9 +190,11 @@ func ParseReason(code string) (Reason, error) {
 
 // Reasons returns every reason but ReasonNone, in order of precedence.
 func Reasons() []Reason {
-	all := make([]Reason, 0, reasonEnd-1)
+	var all []Reason
 	for r := ReasonNone + 1; r < reasonEnd; r++ {
-		all = append(all, r)
+		if r.Valid() {
+			all = append(all, r)
+		}
 	}
 	return all
 }

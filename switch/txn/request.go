@@ -16,6 +16,11 @@ type Place struct {
 	Merchant string // merchant id, ISO 8583 field 42
 	MCC      string // merchant category code, ISO 18245
 	Acquirer string // acquiring institution, ISO 8583 field 32
+	// Payee is the account that is credited with what the card pays here; the
+	// registry makes it once, from operator or merchant.
+	Payee Account
+	// Funding is the account that a load debits: money received by the acquirer.
+	Funding Account
 }
 
 // Request is one thing asked of the switch about one card. It is a value; the
@@ -66,6 +71,13 @@ type Enrolment struct {
 	Rider     RiderCategory
 	ExpiresOn BusinessDate // last day of validity; 0 for none
 	Issuer    string
+}
+
+func (e *Enrolment) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint16(dst, uint16(e.Apps))
+	dst = append(dst, byte(e.Rider))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(e.ExpiresOn))
+	return append(dst, e.Issuer...)
 }
 
 // Listing is what freezes or releases a card.
@@ -133,6 +145,12 @@ func (r *Request) Fingerprint() Fingerprint {
 	} {
 		b = append(b, s...)
 		b = append(b, 0)
+	}
+	switch r.Kind {
+	case Enrol:
+		b = r.Enrolment.append(b)
+	case Freeze, Release:
+		b = binary.BigEndian.AppendUint32(b, r.Listing.Mark.Uint32())
 	}
 	sum := sha256.Sum256(b)
 	return Fingerprint(sum[:8])

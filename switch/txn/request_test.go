@@ -1,0 +1,135 @@
+package txn_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// notDigested are the fields that may differ between two copies of one request, and why.
+var notDigested = map[string]string{
+	"Last4":          "part of the card number, which the token stands for",
+	"Place.MCC":      "the registry's, made from the terminal",
+	"Place.Acquirer": "the registry's", "Place.Payee": "the registry's",
+	"Place.Funding": "the registry's",
+	"ListEpoch":     "what the terminal holds at the moment of the copy",
+	"ReceivedAt":    "each copy has its own", "Deadline": "each copy has its own",
+	"Listing.Actor": "the desk's name for itself", "Listing.Note": "a remark",
+}
+
+// Everything else of a request makes another fingerprint, whatever field is added.
+func TestFingerprintDigestsEveryField(t *testing.T) {
+	for _, kind := range []txn.Kind{txn.Purchase, txn.Enrol, txn.Freeze} {
+		base := txn.Request{Kind: kind, ID: txn.RequestID{Boot: 1}, Card: pan.Token{1}}
+		eachField(reflect.TypeFor[txn.Request](), "", nil, func(name string, index []int) {
+			changed := base
+			change(reflect.ValueOf(&changed).Elem().FieldByIndex(index))
+			differs := changed.Fingerprint() != base.Fingerprint()
+			why := notDigested[name]
+			if strings.HasPrefix(name, "Enrolment.") && kind != txn.Enrol ||
+				strings.HasPrefix(name, "Listing.") && kind != txn.Freeze {
+				why = "not asked by this kind"
+			}
+			if differs != (why == "") {
+				t.Errorf("%s %s: fingerprint differs %v, reason not to: %q", kind, name, differs, why)
+			}
+		})
+	}
+}
+
+// eachField calls do for every leaf field of a struct.
+func eachField(t reflect.Type, prefix string, index []int, do func(string, []int)) {
+	for i := range t.NumField() {
+		f, at := t.Field(i), append(append([]int(nil), index...), i)
+		if f.Type.Kind() == reflect.Struct {
+			eachField(f.Type, prefix+f.Name+".", at, do)
+			continue
+		}
+		do(prefix+f.Name, at)
+	}
+}
+
+func change(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(v.String() + "x")
+	case reflect.Bool:
+		v.SetBool(!v.Bool())
+	case reflect.Int64:
+		v.SetInt(v.Int() + 1)
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		v.SetUint(v.Uint() + 1)
+	case reflect.Array:
+		change(v.Index(v.Len() - 1))
+	default:
+		panic("no change for " + v.Kind().String())
+	}
+}
+
+// Two texts side by side are not one longer text.
+func TestFingerprintKeepsFieldsApart(t *testing.T) {
+	a := txn.Request{Place: txn.Place{Operator: "ab", Line: "c"}}
+	b := txn.Request{Place: txn.Place{Operator: "a", Line: "bc"}}
+	if a.Fingerprint() == b.Fingerprint() {
+		t.Error("the same fingerprint")
+	}
+}
+
+// The fingerprint stands in card states: it must not change from version to version.
+func TestFingerprintIsStable(t *testing.T) {
+	id, err := txn.ParseRequestID("GATE01-3-42")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := txn.Request{ID: id, Kind: txn.Purchase, Card: pan.Token{1, 2, 3}, Currency: txn.CNY,
+		Amount: 1234, ServiceAt: 1795219200000, STAN: 77, RRN: "000000000042",
+		Place: txn.Place{Operator: "metro", Line: "L1", Station: "Futian", Merchant: "M1"}}
+	f := r.Fingerprint()
+	const want = "fd4775093f741eed"
+	if got := txn.AuthCodeOf(f).String(); len(got) != 6 {
+		t.Errorf("authorization code %q", got)
+	}
+	if got := hexOf(f[:]); got != want {
+		t.Errorf("%s, was %s", got, want)
+	}
+}
+
+func hexOf(b []byte) string {
+	const digits = "0123456789abcdef"
+	var s strings.Builder
+	for _, c := range b {
+		s.WriteByte(digits[c>>4])
+		s.WriteByte(digits[c&15])
+	}
+	return s.String()
+}
+
+func TestAuthCodes(t *testing.T) {
+	if (txn.AuthCode{}).String() != "" {
+		t.Error("the code of a decline")
+	}
+	seen := map[txn.AuthCode]bool{}
+	for i := range 1000 {
+		r := txn.Request{Amount: txn.Minor(i)}
+		code := txn.AuthCodeOf(r.Fingerprint())
+		for _, c := range code {
+			if !strings.ContainsRune("0123456789ABCDEFGHJKLMNPQRSTUVWXYZ", rune(c)) {
+				t.Fatalf("%q has %q", code, c)
+			}
+		}
+		seen[code] = true
+	}
+	if len(seen) < 999 {
+		t.Errorf("%d codes of 1000 requests", len(seen))
+	}
+}
+
+func TestFingerprintAllocates(t *testing.T) {
+	r := txn.Request{Place: txn.Place{Operator: "metro", Station: "Futian"}}
+	if n := testing.AllocsPerRun(100, func() { r.Fingerprint() }); n != 0 {
+		t.Errorf("%.0f allocations, want none", n)
+	}
+}
