@@ -1,0 +1,200 @@
+package card
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// stateVersion is the first byte of an encoded state. A reader refuses others: a
+// state that it cannot read must not be overwritten.
+const stateVersion = 1
+
+// ErrState reports bytes that are no encoded state of a known version.
+var ErrState = errors.New("card state cannot be read")
+
+const (
+	flagReversed = 1 << iota
+	flagTombstone
+)
+
+// Append appends s in its encoded form: varints, little more than what is set.
+func (s *State) Append(dst []byte) []byte {
+	dst = append(dst, stateVersion, byte(s.Status), byte(s.Rider))
+	dst = append(dst, s.Last4[:]...)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(s.Apps))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(s.Currency))
+	dst = appendText(dst, s.Issuer, IssuerMax)
+	dst = binary.AppendVarint(dst, int64(s.ExpiresAt))
+	dst = binary.AppendVarint(dst, int64(s.Balance))
+	dst = binary.AppendUvarint(dst, uint64(s.Counter.High))
+	dst = binary.AppendUvarint(dst, s.Counter.Bits)
+	dst = binary.AppendVarint(dst, int64(s.Journey.EnteredAt))
+	if s.Journey.Open() {
+		dst = appendText(dst, s.Journey.Station, PlaceNameMax)
+		dst = appendText(dst, s.Journey.Line, PlaceNameMax)
+		dst = appendText(dst, s.Journey.Operator, PlaceNameMax)
+		dst = s.Journey.Request.AppendBinary(dst)
+	}
+	dst = binary.AppendVarint(dst, int64(s.Floor))
+	dst = append(dst, byte(len(s.Recent)))
+	for i := range s.Recent {
+		dst = s.Recent[i].append(dst)
+	}
+	return dst
+}
+
+func (r *Recent) append(dst []byte) []byte {
+	dst = r.ID.AppendBinary(dst)
+	dst = append(dst, r.Fingerprint[:]...)
+	dst = append(dst, byte(r.Kind), byte(r.Reason), r.flags())
+	dst = binary.AppendVarint(dst, int64(r.ServiceAt))
+	dst = binary.AppendVarint(dst, int64(r.FullFare))
+	dst = binary.AppendVarint(dst, int64(r.Charged))
+	dst = binary.AppendVarint(dst, int64(r.BalanceAfter))
+	dst = binary.AppendVarint(dst, int64(r.Refunded))
+	dst = binary.AppendVarint(dst, int64(r.DecidedAt-r.ServiceAt))
+	if r.Kind == txn.Refund {
+		dst = append(dst, r.RefundOf[:]...)
+	}
+	return dst
+}
+
+func (r *Recent) flags() byte {
+	var f byte
+	if r.Reversed {
+		f |= flagReversed
+	}
+	if r.Tombstone {
+		f |= flagTombstone
+	}
+	return f
+}
+
+// appendText appends s, cut to limit bytes: the edge refuses longer names, and a state
+// must stay readable and within the store's limit whatever it did not refuse.
+func appendText(dst []byte, s string, limit int) []byte {
+	s = s[:min(len(s), limit)]
+	return append(append(dst, byte(len(s))), s...)
+}
+
+// Decode reads an encoded state into s, reusing s.Recent. It keeps nothing of b. On
+// ErrState s is undefined.
+func (s *State) Decode(b []byte) error {
+	d := reader{b: b}
+	if v := d.byte(); v != stateVersion {
+		return fmt.Errorf("%w: version %d, known %d", ErrState, v, stateVersion)
+	}
+	recent := s.Recent[:0]
+	*s = State{Status: Status(d.byte()), Rider: txn.RiderCategory(d.byte())}
+	copy(s.Last4[:], d.take(len(s.Last4)))
+	s.Apps = txn.App(d.uint16())
+	s.Currency = txn.Currency(d.uint16())
+	s.Issuer = d.text()
+	s.ExpiresAt = txn.Millis(d.varint())
+	s.Balance = txn.Minor(d.varint())
+	s.Counter = CounterWindow{High: uint32(d.uvarint()), Bits: d.uvarint()}
+	s.Journey.EnteredAt = txn.Millis(d.varint())
+	if s.Journey.Open() {
+		s.Journey.Station = d.text()
+		s.Journey.Line = d.text()
+		s.Journey.Operator = d.text()
+		s.Journey.Request = d.requestID()
+	}
+	s.Floor = txn.Millis(d.varint())
+	for n := d.byte(); n > 0 && !d.bad; n-- {
+		recent = append(recent, d.recent())
+	}
+	s.Recent = recent
+	if d.bad || len(d.b) != 0 || s.Status == StatusNone || s.Status >= statusEnd {
+		return fmt.Errorf("%w: %d bytes", ErrState, len(b))
+	}
+	return nil
+}
+
+// reader takes values off b; once something is missing, bad sticks and the rest
+// reads as zero.
+type reader struct {
+	b   []byte
+	bad bool
+}
+
+func (d *reader) take(n int) []byte {
+	if len(d.b) < n {
+		d.bad, d.b = true, nil
+		return nil
+	}
+	out := d.b[:n]
+	d.b = d.b[n:]
+	return out
+}
+
+func (d *reader) byte() byte {
+	if b := d.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (d *reader) uint16() uint16 {
+	if b := d.take(2); b != nil {
+		return binary.BigEndian.Uint16(b)
+	}
+	return 0
+}
+
+func (d *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *reader) varint() int64 {
+	v, n := binary.Varint(d.b)
+	if n <= 0 {
+		d.bad, d.b = true, nil
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
+func (d *reader) text() string { return string(d.take(int(d.byte()))) }
+
+func (d *reader) requestID() txn.RequestID {
+	if b := d.take(txn.RequestIDSize); b != nil {
+		return txn.DecodeRequestID(b)
+	}
+	return txn.RequestID{}
+}
+
+// recentFixed is the length of what every remembered request begins with: id,
+// fingerprint, kind, reason and flags.
+const recentFixed = txn.RequestIDSize + len(txn.Fingerprint{}) + 3
+
+func (d *reader) recent() (r Recent) {
+	b := d.take(recentFixed)
+	if b == nil {
+		return r
+	}
+	r.ID = txn.DecodeRequestID(b)
+	b = b[copy(r.Fingerprint[:], b[txn.RequestIDSize:])+txn.RequestIDSize:]
+	r.Kind, r.Reason = txn.Kind(b[0]), txn.Reason(b[1])
+	r.Reversed, r.Tombstone = b[2]&flagReversed != 0, b[2]&flagTombstone != 0
+	r.ServiceAt = txn.Millis(d.varint())
+	r.FullFare = txn.Minor(d.varint())
+	r.Charged = txn.Minor(d.varint())
+	r.BalanceAfter = txn.Minor(d.varint())
+	r.Refunded = txn.Minor(d.varint())
+	r.DecidedAt = r.ServiceAt + txn.Millis(d.varint())
+	if r.Kind == txn.Refund {
+		copy(r.RefundOf[:], d.take(len(r.RefundOf)))
+	}
+	return r
+}

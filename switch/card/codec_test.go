@@ -1,0 +1,202 @@
+package card_test
+
+import (
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
+	"pgregory.net/rapid"
+)
+
+func drawState(t *rapid.T) card.State {
+	millis := rapid.Custom(func(t *rapid.T) txn.Millis {
+		return txn.Millis(rapid.Int64().Draw(t, "millis"))
+	})
+	minor := rapid.Custom(func(t *rapid.T) txn.Minor {
+		return txn.Minor(rapid.Int64Range(-int64(txn.MinorMax), int64(txn.MinorMax)).Draw(t, "minor"))
+	})
+	name := rapid.StringN(0, -1, card.PlaceNameMax)
+	s := card.State{
+		Status: rapid.SampledFrom([]card.Status{card.Active, card.Inactive}).Draw(t, "status"),
+		Apps:   txn.App(rapid.Uint16().Draw(t, "apps")),
+		Rider:  txn.RiderCategory(rapid.Byte().Draw(t, "rider")),
+		Issuer: rapid.StringN(0, -1, card.IssuerMax).Draw(t, "issuer"), Currency: txn.CNY,
+		Last4:     pan.Last4(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "last4")),
+		ExpiresAt: millis.Draw(t, "expires"), Balance: minor.Draw(t, "balance"),
+		Counter: card.CounterWindow{High: rapid.Uint32().Draw(t, "high"),
+			Bits: rapid.Uint64().Draw(t, "bits")},
+		Floor: millis.Draw(t, "floor"),
+	}
+	if rapid.Bool().Draw(t, "riding") {
+		s.Journey = card.Journey{EnteredAt: millis.Filter(func(m txn.Millis) bool {
+			return m != 0
+		}).Draw(t, "entered"), Station: name.Draw(t, "station"), Line: name.Draw(t, "line"),
+			Operator: name.Draw(t, "operator"), Request: drawID(t)}
+	}
+	for range rapid.IntRange(0, card.RecentMax).Draw(t, "recent") {
+		r := card.Recent{ID: drawID(t), ServiceAt: millis.Draw(t, "service"),
+			Fingerprint: txn.Fingerprint(rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "print")),
+			Kind:        txn.Kind(rapid.IntRange(0, 15).Draw(t, "kind")),
+			Reason:      txn.Reason(rapid.Byte().Draw(t, "reason")),
+			Reversed:    rapid.Bool().Draw(t, "reversed"), Tombstone: rapid.Bool().Draw(t, "stone"),
+			FullFare: minor.Draw(t, "full"), Charged: minor.Draw(t, "charged"),
+			BalanceAfter: minor.Draw(t, "after"), Refunded: minor.Draw(t, "refunded"),
+			DecidedAt: millis.Draw(t, "decided")}
+		if r.Kind == txn.Refund {
+			r.RefundOf = txn.Fingerprint{1, 2, 3}
+		}
+		s.Recent = append(s.Recent, r)
+	}
+	return s
+}
+
+func drawID(t *rapid.T) txn.RequestID {
+	id := txn.RequestID{Boot: rapid.Uint32().Draw(t, "boot"),
+		Counter: rapid.Uint32().Draw(t, "counter")}
+	copy(id.Terminal[:], rapid.StringMatching(`[0-9A-Za-z_.]{1,12}`).Draw(t, "terminal"))
+	return id
+}
+
+func TestStateRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := drawState(t)
+		encoded := s.Append([]byte("before"))
+		if string(encoded[:6]) != "before" {
+			t.Fatal("Append did not append")
+		}
+		// Into a state that held something else: nothing of it may stay.
+		got := drawState(t)
+		if err := got.Decode(encoded[6:]); err != nil {
+			t.Fatal(err)
+		}
+		clear(encoded)
+		if len(got.Recent) == 0 && len(s.Recent) == 0 {
+			got.Recent, s.Recent = nil, nil
+		}
+		if !reflect.DeepEqual(got, s) {
+			t.Fatalf("\n got %+v\nwant %+v", got, s)
+		}
+	})
+}
+
+// greatest is a state in which everything is as long as it can be.
+func greatest() card.State {
+	name := strings.Repeat("x", 255)
+	s := card.State{Status: card.Active, Apps: txn.AppAll, Issuer: name,
+		ExpiresAt: 1 << 48, Balance: -txn.MinorMax, Floor: 1 << 48,
+		Counter: card.CounterWindow{High: math.MaxUint32, Bits: math.MaxUint64},
+		Journey: card.Journey{EnteredAt: 1 << 48, Station: name, Line: name, Operator: name}}
+	for i := range card.RecentMax {
+		r := card.Recent{Kind: txn.BusBoarding, ServiceAt: 1 << 48, Charged: txn.MinorMax,
+			BalanceAfter: -txn.MinorMax, DecidedAt: 1<<48 + 1<<38} // nine years late
+		if i%8 == 0 {
+			r.Kind = txn.Refund // has neither a fare nor refunds of its own
+		} else {
+			r.FullFare, r.Refunded = txn.MinorMax, txn.MinorMax
+		}
+		s.Recent = append(s.Recent, r)
+	}
+	return s
+}
+
+// The greatest state fits the store, or a card would be lost to its own memory.
+func TestGreatestStateFitsTheStore(t *testing.T) {
+	s := greatest()
+	encoded := s.Append(nil)
+	if len(encoded) > store.StateMax {
+		t.Fatalf("%d bytes, limit %d", len(encoded), store.StateMax)
+	}
+	t.Logf("%d bytes of %d", len(encoded), store.StateMax)
+	var back card.State
+	if err := back.Decode(encoded); err != nil || len(back.Recent) != card.RecentMax {
+		t.Fatal(err)
+	}
+	if len(back.Journey.Station) != card.PlaceNameMax || len(back.Issuer) != card.IssuerMax {
+		t.Fatalf("names of %d and %d bytes", len(back.Journey.Station), len(back.Issuer))
+	}
+}
+
+func TestStatesThatCannotBeRead(t *testing.T) {
+	s := card.State{Status: card.Active, Issuer: "SZT", Balance: 5,
+		Journey: card.Journey{EnteredAt: 1, Station: "Futian"},
+		Recent:  []card.Recent{{Kind: txn.Refund, Charged: -5}, {Kind: txn.Load}}}
+	good := s.Append(nil)
+	for n := range len(good) {
+		if err := s.Decode(good[:n]); !errors.Is(err, card.ErrState) {
+			t.Errorf("cut to %d of %d bytes: %v", n, len(good), err)
+		}
+	}
+	for name, b := range map[string][]byte{
+		"a byte too many": append(good[:len(good):len(good)], 0),
+		"version 0":       append([]byte{0}, good[1:]...),
+		"version 2":       append([]byte{2}, good[1:]...),
+		"absent":          append([]byte{1, 0}, good[2:]...),
+		"status 3":        append([]byte{1, 3}, good[2:]...),
+	} {
+		if err := s.Decode(b); !errors.Is(err, card.ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := s.Decode(good); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nothing panics, and what is read is written and read the same again.
+func FuzzDecode(f *testing.F) {
+	s := greatest()
+	s.Recent = s.Recent[:2]
+	s.Issuer, s.Journey.Station = "SZT", "Futian"
+	f.Add(s.Append(nil))
+	f.Add((&card.State{Status: card.Inactive}).Append(nil))
+	f.Add([]byte{1, 1})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var s, again card.State
+		if err := s.Decode(b); err != nil {
+			if !errors.Is(err, card.ErrState) {
+				t.Fatal(err)
+			}
+			return
+		}
+		if len(s.Issuer) > card.IssuerMax || max(len(s.Journey.Station), len(s.Journey.Line),
+			len(s.Journey.Operator)) > card.PlaceNameMax {
+			return // Append cuts what no Append wrote
+		}
+		if err := again.Decode(s.Append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(again, s) {
+			t.Fatalf("first %+v\nagain %+v", s, again)
+		}
+	})
+}
+
+func TestDecodeAllocates(t *testing.T) {
+	s := card.State{Status: card.Active, Recent: make([]card.Recent, card.RecentKeep)}
+	encoded := s.Append(nil)
+	if n := testing.AllocsPerRun(100, func() { _ = s.Decode(encoded) }); n != 0 {
+		t.Errorf("Decode: %.0f allocations, want none", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { encoded = s.Append(encoded[:0]) }); n != 0 {
+		t.Errorf("Append: %.0f allocations, want none", n)
+	}
+}
+
+// Sizes of a card in ordinary use are what memory is planned with.
+func TestOrdinaryStateIsSmall(t *testing.T) {
+	s := card.State{Status: card.Active, Apps: txn.AppTransit | txn.AppPurse, Issuer: "SZT",
+		Balance: 12_345, Currency: txn.CNY, Floor: 1795219200000}
+	for i := range card.RecentKeep {
+		s.Remember(card.Recent{Kind: txn.BusBoarding, FullFare: 500, Charged: 475,
+			BalanceAfter: 12_345, ServiceAt: 1795219200000 + txn.Millis(i)}, 1795219200250)
+	}
+	if n := len(s.Append(nil)); n > 460 {
+		t.Errorf("%d bytes", n)
+	}
+}

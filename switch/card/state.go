@@ -1,0 +1,193 @@
+// Package card holds a card's life as the switch keeps it: the state with its
+// applications, balance, journey, request memory and offline counters, the state's
+// encoded form, and the rules of the blacklist entry.
+//
+// It is pure: values in, values out, no clock, no network, no goroutine. Amounts are
+// minor units, instants Unix milliseconds. It does not decide requests; the engine
+// does.
+package card
+
+import (
+	"slices"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// The memory of requests keeps what is needed to answer a retry. A card in ordinary
+// use keeps RecentKeep; requests served or decided within RecentYoung are kept beyond
+// that, up to RecentMax, so that a card used from many places at once still knows them
+// all, and a late request is answered again like any other. RecentMax is what fits the
+// store's limit of a state when every amount is as long as it can be.
+const (
+	RecentKeep              = 8
+	RecentMax               = 48
+	RecentYoung  txn.Millis = 2 * 60 * 1000
+	PlaceNameMax            = 48 // bytes of a station, line or operator name in a state
+	IssuerMax               = 16 // bytes of an issuer id; Append cuts what is longer
+)
+
+// Status is where a card stands in its life. Numbers go to disk: append only.
+type Status uint8
+
+// The statuses.
+const (
+	StatusNone Status = iota
+	Active
+	Inactive // enrolled, not yet handed out
+	statusEnd
+)
+
+// String returns the status's stable name.
+func (s Status) String() string {
+	if s >= statusEnd {
+		return "unknown"
+	}
+	return [statusEnd]string{"none", "active", "inactive"}[s]
+}
+
+// State is everything that the switch knows of a card and needs to decide. The
+// zero State is an absent card.
+type State struct {
+	Status    Status
+	Apps      txn.App // open applications
+	Rider     txn.RiderCategory
+	Last4     pan.Last4
+	Issuer    string
+	Currency  txn.Currency
+	ExpiresAt txn.Millis // the first instant at which the card is no longer valid; 0 for none
+
+	Balance txn.Minor // purse; negative only after the reversal of a load that was spent
+	Journey Journey
+	Counter CounterWindow
+
+	// Recent is the memory of requests, oldest first. Floor is the latest service time
+	// that has left it: a request at or before the floor that is not in Recent can no
+	// longer be told from a repeat.
+	Recent []Recent
+	Floor  txn.Millis
+}
+
+// Journey is a metro ride in progress; the zero Journey is none.
+type Journey struct {
+	EnteredAt txn.Millis
+	Station   string
+	Line      string
+	Operator  string
+	Request   txn.RequestID
+}
+
+// Open reports whether a ride is in progress.
+func (j Journey) Open() bool { return j.EnteredAt != 0 }
+
+// Recent is one remembered request with what is needed to answer it again.
+type Recent struct {
+	ID           txn.RequestID
+	Fingerprint  txn.Fingerprint
+	ServiceAt    txn.Millis
+	Kind         txn.Kind
+	Reason       txn.Reason // ReasonNone: approved
+	Reversed     bool
+	Tombstone    bool // the reversal came before the request, which must not be executed
+	FullFare     txn.Minor
+	Charged      txn.Minor
+	BalanceAfter txn.Minor
+	Refunded     txn.Minor // sum of refunds of this request
+	// RefundOf is the fingerprint of the request that a Refund gave back a part of.
+	RefundOf txn.Fingerprint
+	// DecidedAt is when Remember was told.
+	DecidedAt txn.Millis
+}
+
+// young reports whether r may be asked for again any moment.
+func (r *Recent) young(now txn.Millis) bool {
+	return max(r.ServiceAt, r.DecidedAt) > now-RecentYoung
+}
+
+// Find returns the index of id in the memory, or -1.
+func (s *State) Find(id txn.RequestID) int {
+	// Newest first: retries and reversals follow closely.
+	for i := len(s.Recent) - 1; i >= 0; i-- {
+		if s.Recent[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// Remember adds r to the memory at instant now and forgets what need not be kept: the
+// earliest served first, which keeps the floor low.
+func (s *State) Remember(r Recent, now txn.Millis) {
+	r.DecidedAt = now
+	s.Recent = append(s.Recent, r)
+	for len(s.Recent) > RecentKeep {
+		full := len(s.Recent) > RecentMax
+		candidates := s.Recent
+		if full {
+			candidates = candidates[:len(candidates)-1] // not r itself
+		}
+		oldest := 0
+		for i := range candidates {
+			if candidates[i].ServiceAt < candidates[oldest].ServiceAt {
+				oldest = i
+			}
+		}
+		if !full && s.Recent[oldest].young(now) {
+			return
+		}
+		s.Floor = max(s.Floor, s.Recent[oldest].ServiceAt)
+		s.Recent = slices.Delete(s.Recent, oldest, oldest+1)
+	}
+}
+
+// counterSpan is how many offline counters below the highest are told apart.
+const counterSpan = 64
+
+// CounterWindow knows which offline counters of a card were booked: the highest, and
+// a bit for each of the 64 from it downwards. DOMAIN.md 1.7.
+type CounterWindow struct {
+	High uint32
+	Bits uint64 // bit i: counter High-i was booked
+}
+
+// CounterVerdict says whether an offline counter is new.
+type CounterVerdict uint8
+
+// The verdicts.
+const (
+	CounterNew CounterVerdict = iota
+	CounterBooked
+	CounterTooOld // below the window: cannot be told from a repeat
+)
+
+// Check tells whether counter n was booked.
+func (w CounterWindow) Check(n uint32) CounterVerdict {
+	switch {
+	case w.Bits == 0 || n > w.High:
+		return CounterNew
+	case w.High-n >= counterSpan:
+		return CounterTooOld
+	case w.Bits>>(w.High-n)&1 == 1:
+		return CounterBooked
+	default:
+		return CounterNew
+	}
+}
+
+// Mark returns the window with n booked. It is for counters that Check calls new.
+func (w CounterWindow) Mark(n uint32) CounterWindow {
+	switch {
+	case w.Bits == 0:
+		return CounterWindow{High: n, Bits: 1}
+	case n > w.High:
+		shift := n - w.High
+		if shift >= counterSpan {
+			return CounterWindow{High: n, Bits: 1}
+		}
+		return CounterWindow{High: n, Bits: w.Bits<<shift | 1}
+	case w.High-n >= counterSpan:
+		return w
+	default:
+		return CounterWindow{High: w.High, Bits: w.Bits | 1<<(w.High-n)}
+	}
+}
