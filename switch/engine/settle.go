@@ -1,0 +1,89 @@
+package engine
+
+import (
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// The accounts of this engine. Credits are positive, debits negative.
+const (
+	// AccountPurse is what the scheme owes its cards.
+	AccountPurse txn.Account = "purse"
+	// AccountSuspense takes what a place without a payee earns, for finance to place.
+	AccountSuspense txn.Account = "suspense"
+)
+
+// settle fills out.Record.
+func (d *decider) settle() {
+	r, out := d.r, d.out
+	out.Settle = true
+	version := d.v.Version
+	if out.Write {
+		version++
+	}
+	out.Record = txn.Record{
+		Version: txn.RecordVersion,
+		Request: r.ID, Kind: r.Kind, Outcome: out.Decision.Outcome, Reason: out.Decision.Reason,
+		Position: txn.Position{Bucket: txn.BucketOf(r.Card)},
+		Card:     r.Card, Last4: out.Next.Last4, CardVersion: version,
+		Application: application(r.Kind), Rider: out.Next.Rider,
+		Place: r.Place, Issuer: out.Next.Issuer, STAN: r.STAN, RRN: r.RRN,
+		Auth:     out.Decision.AuthCode,
+		FullFare: out.Decision.FullFare, Charged: out.Decision.Charged, Currency: r.Currency,
+		BalanceAfter: out.Decision.BalanceAfter, OfflineCounter: r.OfflineCounter,
+		Offline: r.Offline, ListEpoch: r.ListEpoch,
+		ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt, Original: r.Original,
+		EntryStation: d.ridden.Station, EntryAt: d.ridden.EnteredAt,
+	}
+	if out.List != nil {
+		out.Record.Listing = r.Listing
+		out.Record.Listing.Mark = out.List.Entry.Mark
+	}
+	if r.Offline {
+		out.Record.TAC = txn.TACUnchecked
+	}
+	if out.Record.Outcome == txn.Approved {
+		d.discount()
+		d.post()
+	}
+}
+
+// discount tells why less than the full fare was charged.
+func (d *decider) discount() {
+	gap := d.fullFare - d.charged
+	if gap == 0 || !d.r.Kind.IsTap() {
+		return
+	}
+	cause := "rider"
+	if d.r.FareGiven {
+		cause = "terminal"
+	}
+	d.out.discounts[0] = txn.Discount{Cause: cause, Amount: gap}
+	d.out.Record.Discounts = d.out.discounts[:1]
+}
+
+// post makes the postings: the purse on one side, the payee or the funding account on
+// the other. They sum to zero by construction.
+func (d *decider) post() {
+	if d.charged == 0 {
+		return
+	}
+	other := d.r.Place.Payee
+	if d.fundsLoad() {
+		other = d.r.Place.Funding
+	}
+	if other == "" {
+		other = AccountSuspense
+	}
+	d.out.postings[0] = txn.Posting{Account: AccountPurse, Amount: -d.charged}
+	d.out.postings[1] = txn.Posting{Account: other, Amount: d.charged}
+	d.out.Record.Postings = d.out.postings[:2]
+}
+
+// fundsLoad reports whether the money came from outside: a load, or the reversal of one.
+func (d *decider) fundsLoad() bool {
+	if d.r.Kind != txn.Reversal {
+		return d.r.Kind == txn.Load
+	}
+	i := d.out.Next.Find(d.r.Original)
+	return i >= 0 && d.out.Next.Recent[i].Kind == txn.Load
+}
