@@ -1,0 +1,2 @@
+-- Tells this server's clock, which the stamp carries.
+return { stamp, 'ok' }
