@@ -32,10 +32,13 @@ func Available(kind Kind) error {
 	return fmt.Errorf("stack: no server is called %q: use one of %v", kind, Kinds())
 }
 
+// missing wraps ErrNotInstalled with the server's name first, so that the text of a skipped test
+// begins with what is not there.
 func missing(kind Kind, what string) error {
 	return fmt.Errorf("%s %w (%s)", kind, ErrNotInstalled, what)
 }
 
+// redisAvailable asks the program in PATH itself: a package manager may have put an old one there.
 func redisAvailable() error {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return missing(Redis, "no redis-server in PATH")
@@ -51,6 +54,7 @@ func redisAvailable() error {
 	return nil
 }
 
+// kafkaAvailable does not start a JVM: that would cost every skipped test half a second.
 func kafkaAvailable() error {
 	lay, err := newLayout()
 	if err != nil {
@@ -63,9 +67,10 @@ func kafkaAvailable() error {
 	if _, err := os.Stat(jar); err != nil {
 		return missing(Kafka, "no kafka jar of version "+KafkaVersion)
 	}
-	return nil
+	return checked(lay, Kafka)
 }
 
+// clickHouseAvailable needs the fetched library and the front that was built for it.
 func clickHouseAvailable() error {
 	lay, err := newLayout()
 	if err != nil {
@@ -76,6 +81,15 @@ func clickHouseAvailable() error {
 	}
 	if _, err := os.Stat(lay.frontBinary()); err != nil {
 		return missing(ClickHouse, "the HTTP front has not been built")
+	}
+	return checked(lay, ClickHouse)
+}
+
+// checked refuses files that were fetched but did not have the pinned checksums, and those of a
+// fetch that was broken off.
+func checked(lay layout, kind Kind) error {
+	if _, err := os.Stat(lay.verified(kind)); err != nil {
+		return missing(kind, "what was fetched has not passed the checksums")
 	}
 	return nil
 }

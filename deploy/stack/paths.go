@@ -26,7 +26,8 @@ func Root() (string, error) {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("%w: started at %s; run from inside the checkout", ErrNoRoot, start)
+			return "", fmt.Errorf("%w: started at %s; run from inside the checkout", ErrNoRoot,
+				start)
 		}
 	}
 }
@@ -47,10 +48,15 @@ func Dir() (string, error) {
 // layout is where everything lies; it is worked out once a call, so that a test can change the
 // environment.
 type layout struct {
-	root string // project root: sources of the front, redis.conf, pom.xml
-	dir  string // .stack
+	root  string // project root: sources of the front, redis.conf, pom.xml
+	dir   string // .stack
+	ports fixedPorts
 }
 
+// fixedPorts are the ports of Up; only a test of Up has others than the constants.
+type fixedPorts struct{ redis, cluster, kafka, clickHouse int }
+
+// newLayout works out where everything lies from the working directory and the environment.
 func newLayout() (layout, error) {
 	root, err := Root()
 	if err != nil {
@@ -60,7 +66,8 @@ func newLayout() (layout, error) {
 	if err != nil {
 		return layout{}, err
 	}
-	return layout{root: root, dir: dir}, nil
+	return layout{root: root, dir: dir, ports: fixedPorts{redis: RedisPort,
+		cluster: RedisClusterPort, kafka: KafkaPort, clickHouse: ClickHousePort}}, nil
 }
 
 func (l layout) redisConf() string   { return filepath.Join(l.root, "deploy/redis/redis.conf") }
@@ -70,13 +77,36 @@ func (l layout) checksums() string   { return filepath.Join(l.root, "deploy/stac
 func (l layout) kafkaJars() string   { return filepath.Join(l.dir, "kafka", "libs") }
 func (l layout) npmDir() string      { return filepath.Join(l.dir, "chdb") }
 func (l layout) frontBinary() string { return filepath.Join(l.dir, "bin", "chdbfront") }
-func (l layout) runDir() string      { return filepath.Join(l.dir, "run") }
-func (l layout) verified() string    { return filepath.Join(l.dir, "verified") }
 
+// verified is there once the fetched files of a kind had the pinned checksums.
+func (l layout) verified(kind Kind) string {
+	return filepath.Join(l.dir, "verified."+string(kind))
+}
+
+// libchdb is the engine's library where npm unpacks it.
 func (l layout) libchdb() string {
 	return filepath.Join(l.npmDir(), "node_modules", filepath.FromSlash(ChdbPackage), "libchdb.so")
 }
 
+// errNoDir says that a server was asked for without a folder for its data.
+var errNoDir = errors.New("stack: Dir is empty: name the folder for the server's data")
+
+// dataDir checks and makes the folder of a server.
+func dataDir(dir string) (string, error) {
+	if dir == "" {
+		return "", errNoDir
+	}
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("stack: folder %q: %w", dir, err)
+	}
+	if err := os.MkdirAll(absolute, 0o755); err != nil {
+		return "", fmt.Errorf("stack: make a server's folder: %w", err)
+	}
+	return absolute, nil
+}
+
+// moduleOf reads the module line of a go.mod; a file that is not there has none.
 func moduleOf(goMod string) string {
 	file, err := os.Open(goMod)
 	if err != nil {

@@ -54,6 +54,7 @@ func holdPort(wanted int) (*port, error) {
 		freePortMin, freePortMax)
 }
 
+// release gives a held port back; the lock file stays, an empty file for each port ever used.
 func (p *port) release() {
 	if p.lock != nil {
 		_ = p.lock.Close()
@@ -73,10 +74,13 @@ func lockFile(path string, how int) (*os.File, error) {
 	return file, nil
 }
 
+// loopback is the only host that anything here listens on.
 func loopback(number int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(number))
 }
 
+// portIsFree binds the port for a moment. Go sets SO_REUSEADDR, as the servers do, so a port in
+// TIME_WAIT counts as free.
 func portIsFree(number int) bool {
 	listener, err := net.Listen("tcp", loopback(number))
 	if err != nil {

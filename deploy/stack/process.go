@@ -40,9 +40,6 @@ type process struct {
 // The kernel sends the parent death signal when the starting *thread* ends, so the goroutine that
 // starts the server keeps its thread until the server is gone.
 func startProcess(l launch) (*process, error) {
-	if err := os.MkdirAll(l.dir, 0o755); err != nil {
-		return nil, fmt.Errorf("stack: make the folder of %s: %w", l.kind, err)
-	}
 	logPath := filepath.Join(l.dir, logName)
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -77,6 +74,7 @@ func startProcess(l launch) (*process, error) {
 	return p, nil
 }
 
+// ended does not wait.
 func (p *process) ended() bool {
 	select {
 	case <-p.done:
@@ -127,6 +125,7 @@ func processStart(pid int) (string, error) {
 	return fields[startField], nil
 }
 
+// writePidFile records the process together with its start time; see processStart.
 func writePidFile(path string, pid int) error {
 	start, err := processStart(pid)
 	if err != nil {

@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
-
-// errNoDir says that a server was asked for without a folder for its data.
-var errNoDir = errors.New("stack: Dir is empty: name the folder for the server's data")
 
 // RedisOptions says how one Redis node is run. The zero value needs a Dir.
 type RedisOptions struct {
@@ -50,16 +45,13 @@ func newRedis(opt RedisOptions) (*Server, error) {
 	if err := Available(Redis); err != nil {
 		return nil, err
 	}
-	if opt.Dir == "" {
-		return nil, errNoDir
-	}
 	lay, err := newLayout()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := filepath.Abs(opt.Dir)
+	dir, err := dataDir(opt.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("stack: folder %q: %w", opt.Dir, err)
+		return nil, err
 	}
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -68,10 +60,6 @@ func newRedis(opt RedisOptions) (*Server, error) {
 	ports, err := redisPorts(opt)
 	if err != nil {
 		return nil, err
-	}
-	// Redis changes into its folder before it reads anything, so the folder must be there.
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("stack: make the folder of redis: %w", err)
 	}
 	addr := loopback(ports[0].number)
 	argv := append([]string{binary, lay.redisConf()}, redisArgs(opt, dir, ports)...)
@@ -84,6 +72,7 @@ func newRedis(opt RedisOptions) (*Server, error) {
 	}, nil
 }
 
+// redisPorts holds the port for clients and, in a cluster, that of the bus between the nodes.
 func redisPorts(opt RedisOptions) ([]*port, error) {
 	client, err := holdPort(opt.Port)
 	if err != nil || !opt.cluster {
@@ -91,12 +80,14 @@ func redisPorts(opt RedisOptions) ([]*port, error) {
 	}
 	bus := 0
 	if opt.Port != 0 {
-		bus = opt.Port + 10000
+		bus = opt.Port + redisBusOffset
 	}
 	gossip, err := holdPort(bus)
 	return []*port{client, gossip}, err
 }
 
+// redisArgs are the settings that differ from run to run; those that money depends on stand in
+// redis.conf, with the reasons.
 func redisArgs(opt RedisOptions, dir string, ports []*port) []string {
 	fsync := opt.AppendFsync
 	if fsync == "" {
@@ -112,6 +103,7 @@ func redisArgs(opt RedisOptions, dir string, ports []*port) []string {
 	return append(args, opt.Args...)
 }
 
+// redisReady is satisfied with PONG only: while Redis reads its file it answers LOADING.
 func redisReady(ctx context.Context, addr string) error {
 	reply, err := redisCall(ctx, addr, "PING")
 	if err != nil {

@@ -10,6 +10,9 @@ import (
 	"time"
 )
 
+// redisBusOffset is how far the cluster bus lies above a chosen client port, as Redis has it.
+const redisBusOffset = 10000
+
 // redisSlots is the number of hash slots of a Redis Cluster.
 const redisSlots = 16384
 
@@ -65,6 +68,7 @@ func StartRedisCluster(ctx context.Context, opt RedisClusterOptions) (*RedisClus
 	return cluster, nil
 }
 
+// node returns the options of one node.
 func (opt RedisClusterOptions) node(i int) RedisOptions {
 	node := RedisOptions{
 		Dir:         filepath.Join(opt.Dir, "node"+strconv.Itoa(i+1)),
@@ -136,6 +140,7 @@ func (c *RedisCluster) WaitOK(ctx context.Context) error {
 	}
 }
 
+// stateOK asks every node: one alone may think that all is well before the others know it.
 func (c *RedisCluster) stateOK(ctx context.Context) error {
 	for _, node := range c.Nodes {
 		info, err := redisCall(ctx, node.Addr(), "CLUSTER", "INFO")

@@ -17,6 +17,8 @@ const (
 	respBytesMax = 1 << 20
 	// respItemsMax bounds an array of a reply; the probes ask for small ones.
 	respItemsMax = 4096
+	// respDepthMax bounds arrays within arrays.
+	respDepthMax = 8
 	// respTimeout bounds one probe, so that a stopped server is seen as not ready.
 	respTimeout = 2 * time.Second
 )
@@ -47,6 +49,7 @@ func redisCall(ctx context.Context, addr string, args ...string) (string, error)
 	return reply, nil
 }
 
+// respCommand writes a command as an array of strings, the form that holds any bytes.
 func respCommand(args []string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "*%d\r\n", len(args))
@@ -56,7 +59,10 @@ func respCommand(args []string) string {
 	return b.String()
 }
 
-func readReply(r *bufio.Reader) (string, error) {
+// readReply reads one reply of RESP 2.
+func readReply(r *bufio.Reader) (string, error) { return readNested(r, 0) }
+
+func readNested(r *bufio.Reader, depth int) (string, error) {
 	line, err := r.ReadString('\n')
 	if err != nil {
 		return "", fmt.Errorf("read a reply: %w", err)
@@ -73,12 +79,13 @@ func readReply(r *bufio.Reader) (string, error) {
 	case '$':
 		return readBulk(r, rest)
 	case '*':
-		return readArray(r, rest)
+		return readArray(r, rest, depth+1)
 	default:
 		return "", fmt.Errorf("unknown reply type %q", line[0])
 	}
 }
 
+// readBulk reads a string of known length; the length is checked before memory is taken for it.
 func readBulk(r *bufio.Reader, length string) (string, error) {
 	n, err := strconv.Atoi(length)
 	if err != nil || n > respBytesMax {
@@ -94,14 +101,16 @@ func readBulk(r *bufio.Reader, length string) (string, error) {
 	return string(body[:n]), nil
 }
 
-func readArray(r *bufio.Reader, count string) (string, error) {
+// readArray joins the elements by line ends: enough for CONFIG GET.
+func readArray(r *bufio.Reader, count string, depth int) (string, error) {
 	n, err := strconv.Atoi(count)
-	if err != nil || n > respItemsMax {
-		return "", fmt.Errorf("reply count %q refused, at most %d", count, respItemsMax)
+	if err != nil || n > respItemsMax || depth > respDepthMax {
+		return "", fmt.Errorf("reply count %q at depth %d refused, at most %d and %d", count, depth,
+			respItemsMax, respDepthMax)
 	}
 	items := make([]string, 0, max(n, 0))
 	for range n {
-		item, err := readReply(r)
+		item, err := readNested(r, depth)
 		if err != nil {
 			return "", err
 		}

@@ -51,6 +51,8 @@ type Server struct {
 	ready  func(context.Context) error
 	ports  []*port // held until Close or the end of this process
 
+	stopLimit time.Duration // 0 means stopMax
+
 	mu      sync.Mutex // guards process, held over signals and waits: calls are one after another
 	process *process
 }
@@ -78,6 +80,7 @@ func (s *Server) Running() bool {
 	return s.runningLocked()
 }
 
+// runningLocked looks at the process without waiting.
 func (s *Server) runningLocked() bool { return s.process != nil && !s.process.ended() }
 
 // Start starts a server that is down, on its old port and data, and returns once it answers. A
@@ -88,6 +91,7 @@ func (s *Server) Start(ctx context.Context) error {
 	return s.startLocked(ctx)
 }
 
+// startLocked leaves no process behind if it fails.
 func (s *Server) startLocked(ctx context.Context) error {
 	if s.runningLocked() {
 		return nil
@@ -139,6 +143,7 @@ func (s *Server) Kill() error {
 	return s.killLocked()
 }
 
+// killLocked waits for the end, so that the port and the folder are free when it returns.
 func (s *Server) killLocked() error {
 	if !s.runningLocked() {
 		return nil
@@ -165,7 +170,11 @@ func (s *Server) Stop() error {
 	if err != nil {
 		return err
 	}
-	if s.process.waitEnd(stopMax) {
+	limit := s.stopLimit
+	if limit == 0 {
+		limit = stopMax
+	}
+	if s.process.waitEnd(limit) {
 		return nil
 	}
 	return errors.Join(fmt.Errorf("%w: %s at %s", ErrStopTimeout, s.launch.kind, s.addr),
@@ -179,6 +188,7 @@ func (s *Server) Pause() error { return s.signalRunning(syscall.SIGSTOP) }
 // Resume continues a paused process (SIGCONT).
 func (s *Server) Resume() error { return s.signalRunning(syscall.SIGCONT) }
 
+// signalRunning refuses where nothing runs: a pause that hit nothing would make a test green.
 func (s *Server) signalRunning(sig syscall.Signal) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
