@@ -1,0 +1,13 @@
+//go:build !linux
+
+package load
+
+import (
+	"context"
+	"errors"
+)
+
+// errUnsupported reports a system without epoll.
+var errUnsupported = errors.New("load: the generator needs Linux")
+
+func run(context.Context, Options) (*Result, error) { return nil, errUnsupported }
