@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/ledger/feed"
+	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/ledger/warehouse/clickhouse"
+	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/store/redisstore"
+)
+
+// doctorTimeout bounds the questions to one server.
+const doctorTimeout = 10 * time.Second
+
+// finding is one line of the doctor.
+type finding struct {
+	Name      string `json:"name"`
+	OK        bool   `json:"ok"`
+	Advice    bool   `json:"advice,omitempty"` // not OK, and money is safe all the same
+	Got       string `json:"got"`
+	Want      string `json:"want"`
+	Fix       string `json:"fix,omitempty"`
+	Unreached bool   `json:"unreached,omitempty"` // the server did not answer
+}
+
+func doctorCommand() *cobra.Command {
+	var flags configFlags
+	var form output
+	c := &cobra.Command{
+		Use: "doctor", Short: "Check machine and servers against what keeps money safe",
+		Long: "Check the machine and the Redis, Kafka and ClickHouse that the configuration names " +
+			"against the settings that the durability of an answer rests on. Exit code 1 when a " +
+			"setting can lose money, 3 when a server does not answer.",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			loaded, err := flags.load()
+			if err != nil {
+				return err
+			}
+			findings := examine(c.Context(), &loaded.Config)
+			if err := writeFindings(c.OutOrStdout(), form, findings); err != nil {
+				return err
+			}
+			return verdict(findings)
+		},
+	}
+	flags.add(c)
+	form.add(c)
+	return c
+}
+
+var (
+	errUnsafe      = errors.New("settings that can lose money; see above")
+	errUnreachable = errors.New("a server does not answer; see above")
+)
+
+func verdict(findings []finding) error {
+	var unsafe, unreached bool
+	for _, f := range findings {
+		unreached = unreached || f.Unreached
+		unsafe = unsafe || !f.OK && !f.Advice
+	}
+	switch {
+	case unreached:
+		return withCode(exitUnavailable, errUnreachable)
+	case unsafe:
+		return withCode(exitFailed, errUnsafe)
+	default:
+		return nil
+	}
+}
+
+// examine asks everything that the configuration names.
+func examine(ctx context.Context, c *config.Config) []finding {
+	findings := examineMachine(c)
+	for _, line := range config.EnvLookAlikes() {
+		findings = append(findings, finding{Name: "environment", Advice: true, Got: line,
+			Want: "only known settings", Fix: "rename or unset the variable"})
+	}
+	for _, part := range []struct {
+		used bool
+		name string
+		ask  func(context.Context, *config.Config) ([]finding, error)
+	}{
+		{c.Store.Kind == "redis", "redis", examineRedis},
+		{c.Feed.Kind == "kafka", "kafka", examineKafka},
+		{c.Warehouse.Kind == "clickhouse", "clickhouse", examineClickHouse},
+	} {
+		if !part.used {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+		found, err := part.ask(ctx, c)
+		cancel()
+		if err != nil {
+			found = append(found, finding{Name: part.name, Unreached: true, Got: err.Error(),
+				Want: "an answer", Fix: "start the server, or mend its address in the configuration"})
+		}
+		findings = append(findings, found...)
+	}
+	return findings
+}
+
+func examineRedis(ctx context.Context, c *config.Config) ([]finding, error) {
+	loc, err := c.Scheme.Location()
+	if err != nil {
+		return nil, err
+	}
+	days := engine.Calendar{Zone: loc, CutOff: c.Scheme.CutOff}
+	options, err := redisOptions(c, clock{now: wallClock, days: days}, quietLog())
+	if err != nil {
+		return nil, err
+	}
+	found, err := redisstore.CheckSettings(ctx, options)
+	all := make([]finding, 0, len(found))
+	for _, f := range found {
+		all = append(all, finding{Name: "redis " + f.Node + " " + f.Setting, OK: f.OK,
+			Advice: !f.Fatal, Got: f.Got, Want: f.Want, Fix: f.Fix})
+	}
+	return all, err
+}
+
+func examineKafka(ctx context.Context, c *config.Config) ([]finding, error) {
+	found, err := feed.CheckSettings(ctx, kafka(c))
+	return fromWarehouse(found), err
+}
+
+func examineClickHouse(ctx context.Context, c *config.Config) ([]finding, error) {
+	dsn, err := warehouseDSN(c)
+	if err != nil {
+		return nil, err
+	}
+	found, err := clickhouse.CheckSettings(ctx, clickhouse.Options{DSN: dsn, Log: quietLog()})
+	return fromWarehouse(found), err
+}
+
+func fromWarehouse(found []warehouse.Finding) []finding {
+	all := make([]finding, 0, len(found))
+	for _, f := range found {
+		all = append(all, finding{Name: f.Name, OK: f.OK, Got: f.Got, Want: f.Want, Fix: f.Fix})
+	}
+	return all
+}
+
+// syncSlow is the time of a sync above which a tap waits noticeably for the disk.
+const syncSlow = 5 * time.Millisecond
+
+func examineMachine(c *config.Config) []finding {
+	procs := runtime.GOMAXPROCS(0)
+	findings := []finding{{Name: "processors", OK: procs >= 2, Advice: true, Got: strconv.Itoa(procs),
+		Want: "2 or more", Fix: "a sync holds the only processor: give the process two"}}
+	took, err := timeSync(c.DataDir)
+	f := finding{Name: "data_dir sync", OK: err == nil && took <= syncSlow, Advice: err == nil,
+		Got: took.Round(time.Microsecond).String(), Want: "a sync within " + syncSlow.String(),
+		Fix: "use a local disk with power-loss protection"}
+	if err != nil {
+		f.Got, f.Fix = err.Error(), "make the data directory writable"
+	}
+	findings = append(findings, f)
+	for _, k := range []struct{ name, configured, file string }{
+		{"keys.token_file", c.Keys.TokenFile, "token.key"},
+		{"keys.master_file", c.Keys.MasterFile, "master.key"},
+	} {
+		findings = append(findings, examineKey(k.name, keyPath(c.DataDir, k.configured, k.file)))
+	}
+	return findings
+}
+
+func examineKey(name, path string) finding {
+	f := finding{Name: name, OK: true, Want: "a file that only its owner may read"}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		f.Got = "not there yet; the first start makes it"
+	case err != nil:
+		f.OK, f.Got, f.Fix = false, err.Error(), "mend the path"
+	case info.Mode().Perm()&0o077 != 0:
+		f.OK, f.Got = false, fmt.Sprintf("mode %04o", info.Mode().Perm())
+		f.Fix = "chmod 600 " + path + ", and a new key if others had access"
+	default:
+		f.Got = fmt.Sprintf("mode %04o", info.Mode().Perm())
+	}
+	return f
+}
+
+// timeSync measures the median of a few syncs of one block in dir.
+func timeSync(dir string) (time.Duration, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return 0, err
+	}
+	path := filepath.Join(dir, ".doctor")
+	f, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(path)
+	defer f.Close()
+	best := time.Duration(1 << 62)
+	block := make([]byte, 4096)
+	for range 5 {
+		begun := time.Now()
+		if _, err := f.WriteAt(block, 0); err != nil {
+			return 0, err
+		}
+		if err := f.Sync(); err != nil {
+			return 0, err
+		}
+		best = min(best, time.Since(begun))
+	}
+	return best, nil
+}
+
+func writeFindings(w io.Writer, form output, findings []finding) error {
+	switch form {
+	case outJSON:
+		return printJSON(w, findings)
+	case outCSV:
+		out := csv.NewWriter(w)
+		_ = out.Write([]string{"name", "state", "got", "want", "fix"}) // Error reports it
+		for _, f := range findings {
+			_ = out.Write([]string{f.Name, f.state(), f.Got, f.Want, f.Fix})
+		}
+		out.Flush()
+		return out.Error()
+	default:
+		tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		for _, f := range findings {
+			fmt.Fprintf(tab, "%s\t%s\t%s\n", f.state(), f.Name, f.Got)
+			if !f.OK {
+				fmt.Fprintf(tab, "\t  want\t%s\n\t  fix\t%s\n", f.Want, f.Fix)
+			}
+		}
+		return tab.Flush()
+	}
+}
+
+func (f *finding) state() string {
+	switch {
+	case f.OK:
+		return "ok"
+	case f.Unreached:
+		return "DOWN"
+	case f.Advice:
+		return "advice"
+	default:
+		return "UNSAFE"
+	}
+}

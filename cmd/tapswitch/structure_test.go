@@ -1,0 +1,316 @@
+package main_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tapswitch/tapswitch/"
+
+// lattice names every package of the module and what of the module it may import. It is
+// the design: pan < txn < card, fare < store < engine < gate, bank, and the edges never
+// import each other. Do not edit it to make a build pass; move the code.
+//
+// A name that ends in "/..." stands for a package and everything below it.
+var lattice = map[string][]string{
+	// The words and the rules.
+	"crypto/pan":       {},
+	"switch/txn":       {"crypto/pan"},
+	"switch/card":      {"crypto/pan", "switch/txn"},
+	"switch/fare":      {"switch/txn"},
+	"switch/store":     {"crypto/pan", "switch/txn"},
+	"switch/blacklist": {"crypto/pan", "switch/txn", "switch/store"},
+	"switch/engine":    {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store"},
+
+	// The hot stores. The local one keeps its list in the replica's compact table.
+	"switch/store/local":      {"crypto/pan", "switch/txn", "switch/store", "switch/blacklist"},
+	"switch/store/redisstore": {"crypto/pan", "switch/txn", "switch/store"},
+	"switch/store/storetest":  {"crypto/pan", "switch/txn", "switch/store"},
+
+	// The edges.
+	"switch/gate/flat": {"switch/txn"},
+	"switch/gate": {"switch/gate/flat", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+		"switch/blacklist", "switch/engine"},
+	"switch/bank": {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+		"switch/blacklist", "switch/engine"},
+
+	// What drives the switch from outside knows its words, not its insides.
+	"switch/sim":            {"crypto/pan", "switch/txn", "switch/fare"},
+	"switch/sim/szt":        {"crypto/pan", "switch/txn", "switch/sim"},
+	"switch/sim/faultproxy": {},
+	"switch/sim/simtest":    {"crypto/pan", "switch/...", "ledger/..."},
+
+	// The ledger reads records; it knows no card and no store but the outbox.
+	"ledger/warehouse":               {"crypto/pan", "switch/txn"},
+	"ledger/warehouse/local":         {"crypto/pan", "switch/txn", "ledger/warehouse"},
+	"ledger/warehouse/clickhouse":    {"crypto/pan", "switch/txn", "ledger/warehouse", "deploy"},
+	"ledger/warehouse/warehousetest": {"crypto/pan", "switch/txn", "ledger/warehouse"},
+	"ledger/feed": {"crypto/pan", "switch/txn", "switch/store", "ledger/warehouse",
+		"deploy/kafka/topics"},
+	"ledger/feed/recordpb": {},
+	"ledger/settle":        {"crypto/pan", "switch/txn", "ledger/warehouse"},
+	"ledger/recon":         {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/settle"},
+
+	// The tools and the binary.
+	"bench":                  {"crypto/pan", "switch/...", "ledger/...", "bench/...", "deploy/stack"},
+	"bench/load":             {},
+	"bench/report":           {"bench/load"},
+	"deploy":                 {},
+	"deploy/tidy":            {},
+	"deploy/kafka/topics":    {},
+	"deploy/stack":           {},
+	"deploy/stack/stackctl":  {"deploy/stack"},
+	"deploy/stack/chdbfront": {},
+	"cmd/tapswitch":          {"..."},
+	"cmd/tapswitch/config":   {},
+}
+
+// libraries names every library and the one package that may import it. A second name
+// needs a reason.
+var libraries = map[string][]string{
+	"github.com/valyala/fasthttp":            {"switch/gate", "bench"},
+	"github.com/moov-io/iso8583":             {"switch/bank"},
+	"github.com/redis/go-redis/v9":           {"switch/store/redisstore"},
+	"github.com/cockroachdb/pebble/v2":       {"switch/store/local"},
+	"github.com/segmentio/kafka-go":          {"ledger/feed"},
+	"google.golang.org/protobuf":             {"ledger/feed/recordpb"},
+	"github.com/ClickHouse/clickhouse-go/v2": {"ledger/warehouse/clickhouse"},
+	"github.com/parquet-go/parquet-go":       {"ledger/warehouse/local"},
+	"github.com/prometheus/client_golang":    {"cmd/tapswitch"},
+	"github.com/spf13/cobra":                 {"cmd/tapswitch"},
+	"github.com/vbauerster/mpb/v8":           {"cmd/tapswitch"},
+	"github.com/knadh/koanf/v2":              {"cmd/tapswitch/config"},
+	"github.com/knadh/koanf/providers":       {"cmd/tapswitch/config"},
+	// The configuration and the tariff are both YAML files.
+	"github.com/knadh/koanf/parsers/yaml": {"cmd/tapswitch/config", "cmd/tapswitch"},
+	// A histogram of latencies: the benchmark's, and what the demo's terminals saw.
+	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "switch/sim"},
+	// Test tools, in a package that only tests import.
+	"pgregory.net/rapid":                {"switch/store/storetest"},
+	"github.com/anishathalye/porcupine": {"switch/store/storetest"},
+	// The ClickHouse engine behind its protocol, for tests: a module of its own.
+	"github.com/ClickHouse/ch-go":  {"deploy/stack/chdbfront"},
+	"github.com/ebitengine/purego": {"deploy/stack/chdbfront"},
+	"golang.org/x/sys":             {"deploy/stack/chdbfront"},
+}
+
+// pure are the packages that decide, and all that they may import of the standard library:
+// nothing that reads a clock, a disk, a network or a setting.
+var pure = map[string][]string{
+	"crypto/pan": {"crypto/hmac", "crypto/rand", "crypto/sha256", "encoding/hex", "errors", "fmt",
+		"hash", "log/slog", "sync"},
+	"switch/txn": {"crypto/sha256", "encoding/binary", "errors", "fmt", "math", "strconv", "strings",
+		"time"},
+	"switch/card":   {"encoding/binary", "errors", "fmt", "slices"},
+	"switch/fare":   {"errors", "fmt", "maps", "slices"},
+	"switch/store":  {"context", "errors", "fmt", "time"},
+	"switch/engine": {"context", "errors", "fmt", "maps", "slices", "sync", "sync/atomic", "time"},
+}
+
+// topLevel is the fixed top of the tree; files are listed, so that none slips in.
+var topLevel = []string{"bench", "cmd", "crypto", "deploy", "ledger", "switch"}
+
+// goPackage is one package outside tests.
+type goPackage struct {
+	dir     string
+	imports []string
+}
+
+// packages parses the imports of every package below the root of the module.
+func packages(t *testing.T) []goPackage {
+	t.Helper()
+	byDir := map[string]map[string]bool{}
+	root := os.DirFS(filepath.Join("..", ".."))
+	err := fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && name != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata"):
+			return fs.SkipDir
+		case d.IsDir() || path.Ext(name) != ".go" || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		content, err := fs.ReadFile(root, name)
+		if err != nil {
+			return err
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, content, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		dir := path.Dir(name)
+		if byDir[dir] == nil {
+			byDir[dir] = map[string]bool{}
+		}
+		for _, spec := range f.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			byDir[dir][imported] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []goPackage
+	for dir, imports := range byDir {
+		p := goPackage{dir: dir}
+		for name := range imports {
+			p.imports = append(p.imports, name)
+		}
+		slices.Sort(p.imports)
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b goPackage) int { return strings.Compare(a.dir, b.dir) })
+	return all
+}
+
+func covers(pattern, name string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "..."); ok {
+		return strings.HasPrefix(name+"/", prefix)
+	}
+	return pattern == name
+}
+
+func TestImportLattice(t *testing.T) {
+	for _, p := range packages(t) {
+		allowed, ok := lattice[p.dir]
+		if !ok {
+			t.Errorf("package %s has no place in the lattice", p.dir)
+			continue
+		}
+		for _, name := range p.imports {
+			own, ok := strings.CutPrefix(name, module)
+			if ok && !slices.ContainsFunc(allowed, func(a string) bool { return covers(a, own) }) {
+				t.Errorf("%s imports %s", p.dir, own)
+			}
+		}
+	}
+}
+
+// The lattice itself keeps its direction: nothing below an edge may name one, and no edge
+// another.
+func TestLatticeHasADirection(t *testing.T) {
+	edges := []string{"switch/gate", "switch/bank"}
+	for dir, allowed := range lattice {
+		top := strings.HasPrefix(dir, "cmd/") || dir == "bench" || dir == "switch/sim/simtest"
+		for _, a := range allowed {
+			if !top && slices.ContainsFunc(edges, func(e string) bool { return covers(a, e) }) {
+				t.Errorf("%s may import the edge %s", dir, a)
+			}
+			if !top && strings.Contains(a, "...") {
+				t.Errorf("%s may import %s", dir, a)
+			}
+		}
+		if reaches(dir, dir, map[string]bool{}) && !top {
+			t.Errorf("%s may import itself by way of others", dir)
+		}
+	}
+}
+
+func reaches(from, to string, seen map[string]bool) bool {
+	if seen[from] {
+		return false
+	}
+	seen[from] = true
+	for _, next := range lattice[from] {
+		if next == to || !strings.Contains(next, "...") && reaches(next, to, seen) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestOneLibraryOnePackage(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, name := range p.imports {
+			first, _, _ := strings.Cut(name, "/")
+			if !strings.Contains(first, ".") || strings.HasPrefix(name, module) {
+				continue
+			}
+			owners, library := ownersOf(name)
+			switch {
+			case library == "":
+				t.Errorf("%s imports %s, which belongs to no package", p.dir, name)
+			case !slices.Contains(owners, p.dir):
+				t.Errorf("%s imports %s, which belongs to %v", p.dir, library, owners)
+			}
+		}
+	}
+}
+
+// ownersOf returns who may import a package of a library.
+func ownersOf(name string) (owners []string, library string) {
+	for l, o := range libraries {
+		if (name == l || strings.HasPrefix(name, l+"/")) && len(l) > len(library) {
+			owners, library = o, l
+		}
+	}
+	return owners, library
+}
+
+func TestPurePackages(t *testing.T) {
+	seen := 0
+	for _, p := range packages(t) {
+		allowed, ok := pure[p.dir]
+		if !ok {
+			continue
+		}
+		seen++
+		for _, name := range p.imports {
+			if !strings.HasPrefix(name, module) && !slices.Contains(allowed, name) {
+				t.Errorf("%s imports %s: it decides, and must not reach outside", p.dir, name)
+			}
+		}
+	}
+	if seen != len(pure) {
+		t.Errorf("%d of %d pure packages found", seen, len(pure))
+	}
+}
+
+func TestTopLevelIsFixed(t *testing.T) {
+	entries, err := os.ReadDir(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dirs []string
+	for _, e := range entries {
+		name := e.Name()
+		if e.IsDir() && !strings.HasPrefix(name, ".") && !ignored(t, name) {
+			dirs = append(dirs, name)
+		}
+		if !e.IsDir() && path.Ext(name) == ".go" {
+			t.Errorf("%s stands at the top", name)
+		}
+	}
+	if !slices.Equal(dirs, topLevel) {
+		t.Errorf("top level %v, want %v", dirs, topLevel)
+	}
+	// switch and crypto cannot be package names of ours.
+	for _, dir := range []string{"switch", "crypto", "ledger", "cmd"} {
+		files, err := filepath.Glob(filepath.Join("..", "..", dir, "*.go"))
+		if err != nil || len(files) > 0 {
+			t.Errorf("%s holds Go files: %v %v", dir, files, err)
+		}
+	}
+}
+
+// ignored reports whether git ignores a directory at the top.
+func ignored(t *testing.T, name string) bool {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("..", "..", ".gitignore"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(strings.Split(string(content), "\n"), "/"+name+"/")
+}
