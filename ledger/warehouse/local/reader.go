@@ -43,21 +43,40 @@ func (r *Reader) Totals(
 	return t, err
 }
 
-// Records implements warehouse.Reader. When the writer joins parts meanwhile it fails
-// rather than yield a record twice; ask again.
+// Records implements warehouse.Reader. When the writer joins parts meanwhile it goes on in the
+// joined part where it was: the order of records does not depend on the parts.
 func (r *Reader) Records(
 	ctx context.Context, f warehouse.Filter, yield func(*txn.Record) error,
 ) error {
+	var last txn.Record // the last one yielded; its date and position say where to go on
 	begun := false
-	return r.read(func(w *Warehouse) error {
-		if begun {
-			return errors.New("the warehouse was rearranged while it was read; ask again")
-		}
-		return w.Records(ctx, f, func(rec *txn.Record) error {
-			begun = true
-			return yield(rec)
+	var refused error // by yield: no reason to begin again
+	err := r.read(func(w *Warehouse) error {
+		err := w.Records(ctx, f, func(rec *txn.Record) error {
+			if begun && !follows(rec, &last) {
+				return nil
+			}
+			begun, last = true, txn.Record{BusinessDate: rec.BusinessDate, Position: rec.Position}
+			refused = yield(rec)
+			return refused
 		})
+		if refused != nil {
+			return nil
+		}
+		return err
 	})
+	return errors.Join(refused, err)
+}
+
+// follows reports whether a comes after b in the order of Records.
+func follows(a, b *txn.Record) bool {
+	if a.BusinessDate != b.BusinessDate {
+		return a.BusinessDate > b.BusinessDate
+	}
+	if a.Position.Bucket != b.Position.Bucket {
+		return a.Position.Bucket > b.Position.Bucket
+	}
+	return b.Position.Before(a.Position)
 }
 
 // DeadLetters implements warehouse.Reader.

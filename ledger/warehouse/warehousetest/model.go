@@ -8,6 +8,9 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
+// overflowFault is what a sum panics with; Expected turns it back into an error.
+type overflowFault error
+
 // Expected works the totals of a date out from the records themselves, in the plainest
 // way, for comparison with what a warehouse says. The records must be in sequence and
 // without duplicates. A sum that int64 does not hold is warehouse.ErrOverflow.
@@ -52,7 +55,7 @@ func Expected(records []txn.Record, date txn.BusinessDate) (t warehouse.Totals, 
 func add(to *int64, amount txn.Minor) {
 	sum, ok := warehouse.AddInt64(*to, int64(amount))
 	if !ok {
-		panic("warehousetest: internal error: " + warehouse.ErrOverflow.Error())
+		panic(overflowFault(warehouse.ErrOverflow))
 	}
 	*to = sum
 }
