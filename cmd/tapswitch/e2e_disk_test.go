@@ -86,23 +86,24 @@ const e2eFullStart = time.Second
 // cannot keep; with space again it goes on, started again or not. Killed and started on a
 // full disk it does no harm either.
 func TestE2EDiskFull(t *testing.T) {
-	p := e2ePlan(t, e2eSeed(t, 30), 200)
+	p := e2ePlan(t, e2eSeed(t, 30), 300)
 	dir := filepath.Join(t.TempDir(), "switch")
-	e2eMount(t, dir, "-t", "tmpfs", "-o", "size=64m", "tapswitch-e2e")
+	e2eMount(t, dir, "-t", "tmpfs", "-o", "size=256m", "tapswitch-e2e")
 	n := newE2ENode(t, dir, e2eFlags(t, p)...)
 	if err := n.start(); err != nil {
 		t.Fatal(err)
 	}
 	c := newE2ECity(t, p, n, false)
+	c.driver.Workers = 3 // small batches: the journal needs room often
 	ballast := filepath.Join(dir, "ballast")
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	supervised := make(chan error, 1)
 	go func() { supervised <- c.supervise(ctx) }()
-	c.hook(0.3, func(context.Context) error {
+	c.hook(0.1, func(context.Context) error {
 		return errors.Join(c.starve(ballast), os.Remove(ballast))
 	})
-	c.hook(0.7, func(ctx context.Context) error {
+	c.hook(0.5, func(ctx context.Context) error {
 		err := c.starve(ballast)
 		n.kill()
 		err = errors.Join(err, e2ePause(ctx, e2eFullStart))
