@@ -61,7 +61,9 @@ type Engine struct {
 	blacklist Blacklist
 	policy    atomic.Pointer[Policy]
 	now       func() txn.Millis
-	pool      sync.Pool // *work
+	scratches sync.Pool // *scratch
+	works     sync.Pool // *work
+	lots      sync.Pool // *lot
 	stats     Stats
 }
 
@@ -81,7 +83,9 @@ func New(o Options) (*Engine, error) {
 	e := &Engine{cards: o.Cards, blacklist: o.Blacklist, now: o.Now}
 	policy := o.Policy
 	e.policy.Store(&policy)
-	e.pool.New = func() any { return new(work) }
+	e.scratches.New = func() any { return new(scratch) }
+	e.works.New = func() any { return new(work) }
+	e.lots.New = func() any { return &lot{last: make(map[pan.Token]*work)} }
 	return e, nil
 }
 
@@ -100,15 +104,21 @@ func (e *Engine) SetPolicy(p Policy) error {
 	return nil
 }
 
-// work is the memory of one request on its way.
-type work struct {
+// scratch is what one decision needs for its own time only. A list decides with one, so
+// that it stays in the processor's cache.
+type scratch struct {
 	view   View
 	result Result
+	loaded []byte
+}
+
+// work is what one request keeps on its way, from its decision to the store's answer.
+type work struct {
 	commit store.Commit
 	list   [1]*store.Commit
-	loaded []byte
 	state  []byte
 	record []byte
+	extras *extras
 
 	request *txn.Request
 	answer  *Answer
@@ -122,35 +132,36 @@ type work struct {
 	done    bool
 }
 
-// take starts the work on r, whose answer goes to a, or to the work's own when a is nil.
-func (e *Engine) take(r *txn.Request, a *Answer) *work {
-	w := e.pool.Get().(*work)
-	w.own = Answer{}
-	if a == nil {
-		a = &w.own
-	}
+// extras are those parts of a commit that few have.
+type extras struct {
+	list store.ListChange
+	due  [2]store.DueChange
+	keys [2 * store.DueKeyMax]byte
+}
+
+// begin starts the work on r, whose answer goes to a.
+func (w *work) begin(e *Engine, r *txn.Request, a *Answer) {
 	w.request, w.answer, w.next = r, a, nil
 	w.known, w.done, w.tries, w.doubts = false, false, 0, 0
 	w.mark = e.blacklist.Mark(r.Card)
-	return w
 }
 
-// give puts w back unless the store may still hold its buffers: a commit in doubt may
-// be read by a call that was abandoned.
-func (e *Engine) give(w *work) {
-	if w.commit.Err != nil {
-		return
-	}
+// end lets go of what is not the work's own and reports whether its memory is free: a
+// commit in doubt may still be read by a call that was abandoned.
+func (w *work) end() bool {
 	w.request, w.answer, w.next, w.current.State = nil, nil, nil, nil
-	e.pool.Put(w)
+	return w.commit.Err == nil
 }
 
 // Authorize decides one request and returns when the answer is durable. A decline is an
 // answer; Answer.Err is set when there is none. ctx bounds the whole call.
 func (e *Engine) Authorize(ctx context.Context, r *txn.Request) Answer {
-	w := e.take(r, nil)
+	s := e.scratches.Get().(*scratch)
+	w := e.works.Get().(*work)
+	w.own = Answer{}
+	w.begin(e, r, &w.own)
 	for !w.done {
-		if !e.prepare(ctx, w) {
+		if !e.prepare(ctx, s, w) {
 			break
 		}
 		w.list[0] = &w.commit
@@ -158,73 +169,16 @@ func (e *Engine) Authorize(ctx context.Context, r *txn.Request) Answer {
 		e.conclude(ctx, w)
 	}
 	a := w.own
-	e.give(w)
+	e.scratches.Put(s)
+	if w.end() {
+		e.works.Put(w)
+	}
 	return a
-}
-
-// AuthorizeAll decides requests as one list: one durable write for all whose cards
-// differ, and as many rounds as the busiest card has requests, which keep their order.
-// Answers are in the order of the requests.
-func (e *Engine) AuthorizeAll(ctx context.Context, requests []*txn.Request) []Answer {
-	answers := make([]Answer, len(requests))
-	open := make([]*work, 0, len(requests)) // the first request of every card
-	last := make(map[pan.Token]*work, len(requests))
-	for i, r := range requests {
-		w := e.take(r, &answers[i])
-		if before, ok := last[r.Card]; ok {
-			before.next = w
-		} else {
-			open = append(open, w)
-		}
-		last[r.Card] = w
-	}
-	for len(open) > 0 {
-		open = e.round(ctx, open)
-	}
-	return answers
-}
-
-// round takes the first request of every card one step further, as many as one call of
-// the store takes, and returns what is open then.
-func (e *Engine) round(ctx context.Context, open []*work) []*work {
-	now := open[:min(len(open), store.CommitListMax)]
-	commits := make([]*store.Commit, 0, len(now))
-	taken := make([]*work, 0, len(now))
-	for _, w := range now {
-		for w != nil && !e.prepare(ctx, w) {
-			w = e.leave(w)
-		}
-		if w != nil {
-			commits, taken = append(commits, &w.commit), append(taken, w)
-		}
-	}
-	_ = e.cards.Commit(ctx, commits)
-	again := open[len(now):]
-	for _, w := range taken {
-		e.conclude(ctx, w)
-		if w.done {
-			w = e.leave(w)
-		}
-		if w != nil {
-			again = append(again, w)
-		}
-	}
-	return again
-}
-
-// leave puts w back and returns the next request of its card, nil when there is none.
-func (e *Engine) leave(w *work) *work {
-	next := w.next
-	e.give(w)
-	if next != nil {
-		next.mark = e.blacklist.Mark(next.request.Card)
-	}
-	return next
 }
 
 // prepare loads the card unless the last conflict told it, decides, and fills the
 // commit. It returns false when the answer is there without one.
-func (e *Engine) prepare(ctx context.Context, w *work) bool {
+func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	w.tries++
 	if w.tries > triesMax {
 		if w.doubts > 0 {
@@ -233,36 +187,37 @@ func (e *Engine) prepare(ctx context.Context, w *work) bool {
 		return e.fail(w, ErrContended)
 	}
 	if !w.known {
-		loaded, err := e.cards.Load(ctx, w.request.Card, w.loaded)
+		loaded, err := e.cards.Load(ctx, w.request.Card, s.loaded)
 		if err != nil {
 			return e.fail(w, doubt(err))
 		}
-		w.loaded, w.current = loaded.State, loaded
+		s.loaded, w.current = loaded.State, loaded
 	}
-	v := &w.view
+	v := &s.view
 	v.Known, v.Version, v.Mark = w.current.Version > 0, w.current.Version, w.mark
 	if !v.Known {
 		v.Card = stateless(v)
 	} else if err := v.Card.Decode(w.current.State); err != nil {
 		return e.fail(w, fmt.Errorf("%w: card %s: %w", store.ErrDamaged, w.request.Card, err))
 	}
-	Decide(v, w.request, e.policy.Load(), e.now(), &w.result)
-	w.answer.Decision = w.result.Decision
-	if w.result.Final {
+	Decide(v, w.request, e.policy.Load(), e.now(), &s.result)
+	w.answer.Decision = s.result.Decision
+	if s.result.Final {
 		w.commit.Err = nil
 		w.done = true
 		return false
 	}
-	w.fillCommit()
+	w.fillCommit(s)
 	return true
 }
 
-func (w *work) fillCommit() {
-	out := &w.result
+// fillCommit takes over from s what the commit needs.
+func (w *work) fillCommit(s *scratch) {
+	out := &s.result
 	w.commit = store.Commit{
-		Card: w.request.Card, Version: w.view.Version, Mark: w.view.Mark,
+		Card: w.request.Card, Version: s.view.Version, Mark: s.view.Mark,
 		Deadline: w.request.Deadline, Reserve: out.Reserve || w.request.Kind == txn.Reversal,
-		List: out.List, Due: out.Due, AnyVersion: out.List != nil,
+		AnyVersion: out.List != nil,
 	}
 	if out.Write {
 		w.state = out.Next.Append(w.state[:0])
@@ -271,6 +226,28 @@ func (w *work) fillCommit() {
 	if out.Settle {
 		w.record = txn.AppendRecord(w.record[:0], &out.Record)
 		w.commit.Record = w.record
+	}
+	if out.List != nil || len(out.Due) > 0 {
+		w.fillExtras(out)
+	}
+}
+
+func (w *work) fillExtras(out *Result) {
+	if w.extras == nil {
+		w.extras = new(extras)
+	}
+	x := w.extras
+	if out.List != nil {
+		x.list = *out.List
+		w.commit.List = &x.list
+	}
+	keys := x.keys[:0]
+	w.commit.Due = append(x.due[:0], out.Due...)
+	for i := range w.commit.Due {
+		d := &w.commit.Due[i]
+		at := len(keys)
+		keys = append(keys, d.Key...)
+		d.Key = keys[at:len(keys):len(keys)]
 	}
 }
 
@@ -285,7 +262,7 @@ func (e *Engine) conclude(ctx context.Context, w *work) {
 	case store.Committed:
 		w.answer.Position, w.answer.Date = c.Position, c.Date
 		w.done = true
-		if w.result.Decision.Replay {
+		if w.answer.Decision.Replay {
 			e.stats.Replays.Add(1)
 		}
 		if c.List != nil {
@@ -322,7 +299,7 @@ func (e *Engine) doubtful(ctx context.Context, w *work) {
 		return
 	}
 	// The abandoned call may still read these buffers.
-	w.state, w.record, w.known = nil, nil, false
+	w.state, w.record, w.extras, w.known = nil, nil, nil, false
 }
 
 func (w *work) refuse(reason txn.Reason) {

@@ -225,6 +225,9 @@ func (s *Server) confirmRelease(x *call) refusal {
 		s.log.Warn("operator refused", "actor", x.actor.Name, "action", "confirm_release",
 			"release", p.ID, "code", SamePerson.String())
 		return refuse(SamePerson)
+	case p.ConfirmedBy == x.actor.Name: // asked again after a lost reply
+		x.out = p.append(x.out, x.received)
+		return refusal{}
 	case p.ConfirmedBy != "" || x.received >= p.ExpiresAt:
 		return refuse(ReleaseNotPending)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -140,7 +141,7 @@ func tierOf(rows int64) int {
 func (w *Warehouse) copyParts(
 	ctx context.Context, out *rowWriter, parts []part,
 ) (written int64, err error) {
-	batch := make([]warehouse.Row, 0, writeRows)
+	batch, began := make([]warehouse.Row, 0, writeRows), time.Now()
 	err = w.merge(ctx, parts, warehouse.Filter{}, func(row *warehouse.Row) error {
 		batch = append(batch, *row)
 		written++
@@ -149,6 +150,8 @@ func (w *Warehouse) copyParts(
 		}
 		_, err := out.Write(batch)
 		batch = batch[:0]
+		rest(began)
+		began = time.Now()
 		return err
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -73,10 +74,24 @@ func compareRecord(a, b *txn.Record) int {
 	return 0
 }
 
+const (
+	// hurryRows is the length from which a list is written without rests: so much comes
+	// at once only when the feed is behind.
+	hurryRows = 100_000
+	// restMax bounds a rest between two writes.
+	restMax = 10 * time.Millisecond
+)
+
+// rest waits as long as the work since began took. What is written is due every few
+// seconds and would else take the processors from the taps of the moment in one go.
+func rest(began time.Time) { time.Sleep(min(time.Since(began), restMax)) }
+
 // writeRecords lays the records flat, a thousand at a time, and writes them.
 func writeRecords(out *rowWriter, records []*txn.Record) error {
 	rows := make([]warehouse.Row, 0, writeRows)
+	hurry := len(records) >= hurryRows
 	for len(records) > 0 {
+		began := time.Now()
 		n := min(len(records), writeRows)
 		rows = rows[:0]
 		for _, r := range records[:n] {
@@ -86,6 +101,9 @@ func writeRecords(out *rowWriter, records []*txn.Record) error {
 			return err
 		}
 		records = records[n:]
+		if !hurry && len(records) > 0 {
+			rest(began)
+		}
 	}
 	return nil
 }

@@ -14,9 +14,6 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// chunkBytes is how much goes to Pebble in one piece while states are copied.
-const chunkBytes = 2 << 20
-
 // checkpointer makes a checkpoint now and then, in its own goroutine.
 type checkpointer struct {
 	s       *Store
@@ -69,6 +66,23 @@ func (p *checkpointer) run() {
 
 func (p *checkpointer) stop() { <-p.stopped }
 
+// restMax bounds a rest, so that a slow disk does not draw a checkpoint out.
+const restMax = 10 * time.Millisecond
+
+// rest waits as long as the work before it took, unless somebody waits for the
+// checkpoint or the store closes.
+func (p *checkpointer) rest(worked time.Duration) {
+	timer := time.NewTimer(min(worked, restMax))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-p.s.ending:
+	case <-p.s.dead:
+	case <-p.kicks:
+		p.kick() // it goes on being urgent
+	}
+}
+
 // kick asks for a checkpoint before its time.
 func (p *checkpointer) kick() {
 	select {
@@ -119,10 +133,9 @@ func (p *checkpointer) waitFor(ctx context.Context) error {
 
 // checkpoint writes to Pebble what changed since the last one. The numbering, list
 // changes and due changes of all buckets and the number of the journal batch that they
-// cover go in one synced batch; the states go ahead of it in pieces, since a million
-// of them is more than one batch should be. That is safe because a start replays the
-// journal over whatever states it finds, and the journal ends later than any of them:
-// nothing is written here that the journal does not hold durably.
+// cover go in one synced batch; the states go ahead of it, see captureStates. That is safe
+// because a start replays the journal over whatever states it finds, and the journal ends
+// later than any of them: nothing is written here that the journal does not hold durably.
 func (s *Store) checkpoint() error {
 	s.opts.Failpoint(FailCheckpointBegin)
 	covered := s.journal.durable.Load()
@@ -140,11 +153,15 @@ func (s *Store) checkpoint() error {
 	if err := s.captureStates(); err != nil {
 		return err
 	}
+	s.opts.Failpoint(FailCheckpointStates)
 	number := binary.LittleEndian.AppendUint64(nil, covered)
 	if err := last.Set([]byte{keyCovered}, number, nil); err != nil {
 		return err
 	}
-	if err := s.writeAfterJournal(last, pebble.Sync); err != nil {
+	if err := s.journal.wait(context.Background(), s.journal.barrier()); err != nil {
+		return err
+	}
+	if err := s.write(last, pebble.Sync); err != nil {
 		return err
 	}
 	s.tidy()
@@ -153,15 +170,6 @@ func (s *Store) checkpoint() error {
 	s.reader.mu.Lock()
 	defer s.reader.mu.Unlock()
 	return s.journal.trim(covered, &confirmed)
-}
-
-// writeAfterJournal writes to Pebble once the journal holds everything that was
-// gathered until now.
-func (s *Store) writeAfterJournal(batch *pebble.Batch, o *pebble.WriteOptions) error {
-	if err := s.journal.wait(context.Background(), s.journal.barrier()); err != nil {
-		return err
-	}
-	return s.write(batch, o)
 }
 
 // captureBucket copies everything of a bucket but its states, and returns how far its
@@ -248,33 +256,6 @@ func captureDue(to *pebble.Batch, b txn.Bucket, due []byte) error {
 	return nil
 }
 
-// captureStates copies all dirty states to Pebble, block by block, so that no bucket
-// is locked for long. A card that moves to another block meanwhile has a journal entry
-// after the batch that the checkpoint covers.
-func (s *Store) captureStates() error {
-	piece := s.db.NewBatch()
-	defer func() { _ = piece.Close() }()
-	for b := range s.buckets {
-		k := &s.buckets[b]
-		err := k.eachBlock(func(class, block int) (bool, error) {
-			more, err := k.captureBlock(piece, class, block)
-			if err != nil || piece.Len() < chunkBytes {
-				return more, err
-			}
-			if err := s.writeAfterJournal(piece, pebble.NoSync); err != nil {
-				return more, err
-			}
-			_ = piece.Close()
-			piece = s.db.NewBatch()
-			return more, nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return s.writeAfterJournal(piece, pebble.NoSync)
-}
-
 // eachBlock calls f for the blocks of all classes, from the first of each class until f
 // says that there is none.
 func (b *bucket) eachBlock(f func(class, block int) (more bool, err error)) error {
@@ -290,27 +271,6 @@ func (b *bucket) eachBlock(f func(class, block int) (more bool, err error)) erro
 		}
 	}
 	return nil
-}
-
-func (b *bucket) captureBlock(to *pebble.Batch, class, block int) (more bool, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	var key [1 + pan.TokenSize]byte
-	more = b.states.slab.each(class, block, func(_ uint32, slot []byte) {
-		c := card(slot)
-		if c.flags()&slotDirty == 0 || err != nil {
-			return
-		}
-		size := 8 + len(c.state())
-		d := to.SetDeferred(len(key), size)
-		token := c.token()
-		tokenKey(d.Key[:0], keyState, &token)
-		copy(d.Value, slot[4:12])
-		copy(d.Value[8:], c.state())
-		err = d.Finish()
-		slot[0] = c.flags()&^slotDirty | slotCaptured
-	})
-	return more, err
 }
 
 // tidy does what follows a checkpoint that is durable, in every bucket.

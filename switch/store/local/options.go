@@ -63,20 +63,21 @@ type Options struct {
 
 // The names that Options.Failpoint is called with.
 const (
-	FailBeforeWrite     = "before_write"     // a batch is gathered, nothing written
-	FailAfterWrite      = "after_write"      // the batch is written, not synced
-	FailAfterSync       = "after_sync"       // the batch is durable, nobody told
-	FailBeforeReply     = "before_reply"     // Commit is about to return
-	FailCheckpointBegin = "checkpoint_begin" // nothing of the checkpoint is written
-	FailCheckpointEnd   = "checkpoint_end"   // it is durable, no segment removed yet
-	FailSegmentRotate   = "segment_rotate"   // the next batch goes to a new segment
-	FailColdRead        = "cold_read"        // a cold card was read, its bucket is not locked
+	FailBeforeWrite      = "before_write"      // a batch is gathered, nothing written
+	FailAfterWrite       = "after_write"       // the batch is written, not synced
+	FailAfterSync        = "after_sync"        // the batch is durable, nobody told
+	FailBeforeReply      = "before_reply"      // Commit is about to return
+	FailCheckpointBegin  = "checkpoint_begin"  // nothing of the checkpoint is written
+	FailCheckpointStates = "checkpoint_states" // Pebble has the states, and nothing else yet
+	FailCheckpointEnd    = "checkpoint_end"    // it is durable, no segment removed yet
+	FailSegmentRotate    = "segment_rotate"    // the next batch goes to a new segment
+	FailColdRead         = "cold_read"         // a cold card was read, its bucket is not locked
 )
 
 // FailNames returns all names of failpoints.
 func FailNames() []string {
 	return []string{FailBeforeWrite, FailAfterWrite, FailAfterSync, FailBeforeReply,
-		FailCheckpointBegin, FailCheckpointEnd, FailSegmentRotate, FailColdRead}
+		FailCheckpointBegin, FailCheckpointStates, FailCheckpointEnd, FailSegmentRotate, FailColdRead}
 }
 
 func (o *Options) fill() error {

@@ -58,6 +58,7 @@ func (s *Store) openPebble(dir string) error {
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	o.EnsureDefaults()
 	db, err := pebble.Open(dir, o)
 	if err != nil {
 		if pebble.IsCorruptionError(err) {
@@ -65,7 +66,7 @@ func (s *Store) openPebble(dir string) error {
 		}
 		return fmt.Errorf("local store: cannot open the checkpoint in %s: %w", dir, err)
 	}
-	s.db = db
+	s.db, s.pebble = db, o
 	return nil
 }
 

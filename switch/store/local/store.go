@@ -30,6 +30,7 @@ type Store struct {
 	opts    Options
 	lock    *os.File
 	db      *pebble.DB
+	pebble  *pebble.Options
 	journal *journal
 	listed  *blacklist.Set
 	buckets [txn.BucketCount]bucket
