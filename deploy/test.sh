@@ -6,8 +6,7 @@ set -u -o pipefail
 cd "$(dirname "$0")/.."
 
 why=$(mktemp)
-log=$(mktemp)
-trap 'rm -f "$why" "$log"' EXIT
+trap 'rm -f "$why"' EXIT
 required=${TAPSWITCH_REQUIRE_STACK:-0}
 
 go build -trimpath -o bin/stackctl ./deploy/stack/stackctl || exit 1
@@ -27,17 +26,8 @@ failed=0
 go vet ./... || failed=1
 go run ./deploy/tidy . || failed=1
 # One package at a time: several of them run servers and measure time-outs, and the machines
-# of continuous integration have two cores. A package that fails is run once more, and the
-# run says so: what fails twice is broken, what fails once is to be looked into.
-if ! go test -p 1 -timeout 20m ./... 2>&1 | tee "$log"; then
-  again=$(awk '$1 == "FAIL" && $2 ~ /^github.com/ {print $2}' "$log" | sort -u)
-  if [ -z "$again" ]; then
-    failed=1
-  else
-    printf '\nFAILED ONCE, running again: %s\n' "$(echo $again)"
-    go test -p 1 -count=1 -timeout 20m $again || failed=1
-  fi
-fi
+# of continuous integration have two cores.
+go test -p 1 -timeout 20m ./... || failed=1
 (cd deploy/stack/chdbfront && go vet ./... && { [ "$stack" = no ] || go test -timeout 10m ./...; }) || failed=1
 
 if [ "$stack" = no ]; then

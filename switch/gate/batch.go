@@ -76,7 +76,7 @@ func (s *Server) answerBatch(x *call, b *batch,
 		if !r.isSet() {
 			a = &b.answers[decided]
 			decided++
-			r = s.verdict(a)
+			r = s.verdict(&b.requests[i], a)
 		}
 		switch {
 		case r.isSet():

@@ -35,7 +35,7 @@ func (s *Server) enrol(x *call) refusal {
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, &x.request)
 	x.mark(StageDecide)
-	if r := s.verdict(&a); r.isSet() {
+	if r := s.verdict(&x.request, &a); r.isSet() {
 		return r
 	}
 	s.observer.Decided(x.route.number, a.Decision.Reason)
@@ -239,7 +239,7 @@ func (s *Server) freeze(x *call) refusal {
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, r)
 	x.mark(StageDecide)
-	if why := s.verdict(&a); why.isSet() {
+	if why := s.verdict(&x.request, &a); why.isSet() {
 		s.log.Warn("operator", "actor", x.actor.Name, "action", "freeze",
 			"token", r.Card.String(), "failed", why.text().name)
 		return why

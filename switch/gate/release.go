@@ -267,7 +267,7 @@ func (s *Server) release(x *call, p *pendingRelease) refusal {
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, r)
 	x.mark(StageDecide)
-	if why := s.verdict(&a); why.isSet() {
+	if why := s.verdict(r, &a); why.isSet() {
 		s.log.Warn("operator", "actor", x.actor.Name, "action", "confirm_release",
 			"release", p.ID, "failed", why.text().name)
 		return why

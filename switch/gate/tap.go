@@ -218,7 +218,7 @@ func (s *Server) authorize(x *call) refusal {
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, &x.request)
 	x.mark(StageDecide)
-	if r := s.verdict(&a); r.isSet() {
+	if r := s.verdict(&x.request, &a); r.isSet() {
 		return r
 	}
 	s.observer.Decided(x.route.number, a.Decision.Reason)
@@ -228,11 +228,16 @@ func (s *Server) authorize(x *call) refusal {
 
 // verdict tells an answer from a failure to decide. What is not known to have failed is
 // told as unknown: the same request, sent again, finds out.
-func (s *Server) verdict(a *engine.Answer) refusal {
+func (s *Server) verdict(r *txn.Request, a *engine.Answer) refusal {
 	switch {
 	case a.Err == nil && declines(a.Decision.Reason):
 		return refusal{}
 	case a.Err == nil:
+		if a.Decision.Reason == txn.IDReused {
+			// A faulty or a forging terminal: what it sent leaves no record, so it stands here.
+			s.log.Warn("request id reused", "request", r.ID.String(), "kind", r.Kind.String(),
+				"token", r.Card.String(), "last4", r.Last4.String(), "amount", int64(r.Amount))
+		}
 		return refusal{code: RequestRefused, reason: a.Decision.Reason}
 	case errors.Is(a.Err, engine.ErrContended):
 		return refuse(CardContended)

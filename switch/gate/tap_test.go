@@ -77,6 +77,10 @@ func TestSameIDOtherRequest(t *testing.T) {
 	if a.field("request_id") != id || a.field("type") != "conflict" {
 		t.Errorf("got %v", a)
 	}
+	if log := r.log.String(); !strings.Contains(log, "request id reused") ||
+		!strings.Contains(log, id) || strings.Contains(log, cardA) {
+		t.Errorf("audit: %s", log)
+	}
 }
 
 // TestJourney rides from one station to another, asks for the balance, is given a part
