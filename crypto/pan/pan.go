@@ -6,9 +6,13 @@
 // either: a log line, an error or a panic can never show one. What the switch stores and streams is a Token: a
 // keyed HMAC-SHA256 of the number (PCI DSS 3.5.1.1 asks for keyed hashes).
 //
-// All types are values, safe for concurrent use. The package does not look up
-// issuers, keep keys on disk, or enforce check digits: transit numbers
-// (JT/T 978, CJ/T 166) have none.
+// It also knows the families of numbers (T-Union, CJ/T 166, bank, e-card), takes numbers
+// out of card files and track data (Extractor, ParseTrack2), and finds issuers by the
+// longest prefix (Issuers).
+//
+// All types are values or unchanging, safe for concurrent use. The package does not keep
+// keys on disk, and enforces a check digit only where asked (Family.Check): transit
+// numbers (JT/T 978, CJ/T 166) have none.
 package pan
 
 import (
@@ -47,8 +51,13 @@ func newPad() (p [digitsMax]byte) {
 }
 
 // Parse checks that s is 8 to 20 decimal digits and wraps it. It returns
-// ErrNumber, which does not contain s, otherwise.
+// ErrNumber, which does not contain s, otherwise. A T-Union number written with the
+// leading zero of its application serial (20 digits, 03104 or 03105) is the same card as
+// without: it is kept without, so that both have one token and one freeze.
 func Parse(s string) (Number, error) {
+	if len(s) == digitsMax && (s[:5] == "0"+tUnionOld || s[:5] == "0"+tUnionNew) {
+		s = s[1:]
+	}
 	if len(s) < digitsMin || len(s) > digitsMax {
 		return Number{}, fmt.Errorf("%w, got %d characters", ErrNumber, len(s))
 	}

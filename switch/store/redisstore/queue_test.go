@@ -81,13 +81,64 @@ func TestCutShares(t *testing.T) {
 	if len(w.list) != 8 || w.list[0] != long[8] || w.list[4] != single[0] {
 		t.Fatalf("the list is not shared: %d items", len(w.list))
 	}
-	other.cut()
-	if len(other.list) != 2 || other.list[0] != single[4] {
+	if other.cut(); len(other.list) != 0 {
+		t.Fatalf("the other worker took %d beside a young call", len(other.list))
+	}
+	c.called = c.called.Add(-2 * spillAfter)
+	if other.cut(); len(other.list) != 2 || other.list[0] != single[4] {
 		t.Fatalf("the other worker took %d", len(other.list))
 	}
 	w.cut()
 	if len(w.list) != 8 || w.list[0] != long[12] || c.waiting != 0 {
 		t.Fatalf("last list has %d items, %d wait", len(w.list), c.waiting)
+	}
+}
+
+// TestSpill: single commits that come while a call is under way wait for it and go in one
+// list, unless they are many; nobody is woken for nothing, and nothing is left behind.
+func TestSpill(t *testing.T) {
+	c := testCrew(128)
+	first, second := c.workers[0], c.workers[1]
+	woken := func() bool {
+		select {
+		case <-second.wake:
+			return true
+		default:
+			return false
+		}
+	}
+	c.add(nil, someItems(1)...)
+	if !woken() {
+		t.Fatal("nobody was woken for the first commit")
+	}
+	if first.cut(); len(first.list) != 1 || c.calls != 1 {
+		t.Fatalf("%d items, %d calls", len(first.list), c.calls)
+	}
+	for range spillItems - 1 {
+		c.add(nil, someItems(1)...)
+	}
+	if woken() {
+		t.Error("the second worker was woken for a few")
+	}
+	if second.cut(); len(second.list) != 0 || c.calls != 1 {
+		t.Errorf("the second worker took %d", len(second.list))
+	}
+	c.add(nil, someItems(1)...)
+	if !woken() {
+		t.Error("the second worker was not woken for many")
+	}
+	if second.cut(); len(second.list) != spillItems || c.calls != 2 {
+		t.Errorf("the second worker took %d, %d calls", len(second.list), c.calls)
+	}
+	c.add(nil, someItems(3)...)
+	if first.cut(); len(first.list) != 0 || c.calls != 1 {
+		t.Errorf("the first worker took %d, %d calls", len(first.list), c.calls)
+	}
+	if second.cut(); len(second.list) != 3 || c.waiting != 0 || c.calls != 1 {
+		t.Errorf("the last worker under way left %d behind", c.waiting)
+	}
+	if second.cut(); c.calls != 0 {
+		t.Errorf("%d calls are counted at rest", c.calls)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -26,8 +27,10 @@ type crew struct {
 	// runs, over the network both: commits are to wait for a job.
 	flight sync.RWMutex
 
-	mu      sync.Mutex // guards single, jobs, ended, and the workers' ordered queues
+	mu      sync.Mutex // guards what follows, and the workers' ordered queues
 	single  fifo
+	calls   int       // workers with single commits on the way
+	called  time.Time // when the last of them began
 	jobs    []*job
 	waiting int // items in all queues
 	ended   bool
@@ -44,6 +47,21 @@ type worker struct {
 	// Only the worker's goroutine touches these.
 	list    []*item // taken
 	failing bool    // the last call failed, which was logged
+	calling bool    // counted in crew.calls; guarded by crew.mu
+}
+
+// Two calls at once are for many commits, or for when one call hangs: few commits do
+// better in one list after the call under way, since a list costs the server one fsync
+// and both sides one message, whatever is in it.
+const (
+	spillItems = 32
+	spillAfter = 3 * time.Millisecond
+)
+
+// openLocked reports whether a free worker takes the single commits now rather than leave
+// them to the one who is under way.
+func (c *crew) openLocked() bool {
+	return c.calls == 0 || c.single.len() >= spillItems || time.Since(c.called) > spillAfter
 }
 
 // job is something that must not run beside commits: what changes a bucket's epoch or
@@ -105,11 +123,12 @@ func (s *Store) enqueue(b *batch) {
 // more than queueMax would wait.
 func (c *crew) add(w *worker, items ...*item) {
 	c.mu.Lock()
-	full := c.waiting+len(items) > queueMax
+	full, wake := c.waiting+len(items) > queueMax, true
 	switch {
 	case full:
 	case w == nil:
 		c.single.push(items...)
+		wake = c.openLocked()
 	default:
 		w.ordered.push(items...)
 	}
@@ -121,7 +140,9 @@ func (c *crew) add(w *worker, items ...*item) {
 		refuseItems(items)
 		return
 	}
-	c.signal()
+	if wake {
+		c.signal()
+	}
 }
 
 func refuseItems(items []*item) {
@@ -206,10 +227,21 @@ func (w *worker) cut() (jobs []*job, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	jobs, c.jobs = c.jobs, nil
+	if w.calling {
+		w.calling = false
+		c.calls--
+	}
 	room := w.store.opt.ListMax
 	mine := room - min(c.single.len(), room/2)
 	w.list = w.ordered.take(w.list[:0], mine)
-	w.list = c.single.take(w.list, room-len(w.list))
+	if own := len(w.list); own > 0 || c.openLocked() {
+		w.list = c.single.take(w.list, room-own)
+		w.calling = len(w.list) > own
+	}
+	if w.calling {
+		c.calls++
+		c.called = time.Now()
+	}
 	c.waiting -= len(w.list)
 	return jobs, c.ended
 }
