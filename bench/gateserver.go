@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,7 +223,8 @@ func (g *gateServer) open(ctx context.Context) (*gate.Server, error) {
 		panic("bench: internal error: the store has no list of its own")
 	}
 	e, err := engine.New(engine.Options{Cards: timedCards{g.store},
-		Blacklist: blacklist.Live(s.Listed()), Policy: policy, Now: clockNow})
+		Blacklist: blacklist.Live(s.Listed()), Policy: policy, Now: clockNow,
+		Shares: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -69,7 +70,7 @@ func openLane(ctx context.Context, dir string) (*lane, error) {
 	policy.BalanceMax = 1 << 40
 	policy.LoadMax = 1 << 40
 	e, err := engine.New(engine.Options{Cards: s, Blacklist: blacklist.Live(s.Listed()),
-		Policy: policy, Now: clockNow})
+		Policy: policy, Now: clockNow, Shares: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

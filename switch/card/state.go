@@ -14,13 +14,16 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// The memory of requests keeps what is needed to answer a retry. A card in ordinary
-// use keeps RecentKeep; requests served or decided within RecentYoung are kept beyond
-// that, up to RecentMax, so that a card used from many places at once still knows them
-// all, and a late request is answered again like any other. RecentMax is what fits the
-// store's limit of a state when every amount is as long as it can be.
+// The memory of requests keeps what is needed to answer a retry, and to refund. A card in
+// ordinary use keeps RecentKeep, and beside them its last RefundableKeep purchases and
+// loads, since those are given back days later; requests served or decided within
+// RecentYoung are kept beyond that, up to RecentMax, so that a card used from many places
+// at once still knows them all, and a late request is answered again like any other.
+// RecentMax is what fits the store's limit of a state when every amount is as long as it
+// can be.
 const (
 	RecentKeep              = 8
+	RefundableKeep          = 8
 	RecentMax               = 48
 	RecentYoung  txn.Millis = 2 * 60 * 1000
 	PlaceNameMax            = 48 // bytes of a station, line or operator name in a state
@@ -115,28 +118,51 @@ func (s *State) Find(id txn.RequestID) int {
 	return -1
 }
 
+// refundable reports whether r may be given back days later.
+func (r *Recent) refundable() bool {
+	return (r.Kind == txn.Purchase || r.Kind == txn.Load) && r.Reason == txn.ReasonNone &&
+		!r.Reversed && !r.Tombstone
+}
+
 // Remember adds r to the memory at instant now and forgets what need not be kept: the
 // earliest served first, which keeps the floor low.
 func (s *State) Remember(r Recent, now txn.Millis) {
 	r.DecidedAt = now
 	s.Recent = append(s.Recent, r)
-	for len(s.Recent) > RecentKeep {
+	for {
 		full := len(s.Recent) > RecentMax
-		candidates := s.Recent
-		if full {
-			candidates = candidates[:len(candidates)-1] // not r itself
-		}
-		oldest := 0
-		for i := range candidates {
-			if candidates[i].ServiceAt < candidates[oldest].ServiceAt {
-				oldest = i
-			}
-		}
-		if !full && s.Recent[oldest].young(now) {
+		i := s.surplus(full)
+		if i < 0 || !full && s.Recent[i].young(now) {
 			return
 		}
-		s.Floor = max(s.Floor, s.Recent[oldest].ServiceAt)
-		s.Recent = slices.Delete(s.Recent, oldest, oldest+1)
+		s.Floor = max(s.Floor, s.Recent[i].ServiceAt)
+		s.Recent = slices.Delete(s.Recent, i, i+1)
+	}
+}
+
+// surplus returns the earliest served request of those that are more than need be kept,
+// -1 when there is none. In a full memory there is one, and it is not the last.
+func (s *State) surplus(full bool) int {
+	kept, oldest := [2]int{}, [2]int{-1, -1} // the others and the refundable ones
+	for i := range s.Recent {
+		r := &s.Recent[i]
+		class := 0
+		if r.refundable() {
+			class = 1
+		}
+		kept[class]++
+		last := full && i == len(s.Recent)-1
+		if o := oldest[class]; !last && (o < 0 || r.ServiceAt < s.Recent[o].ServiceAt) {
+			oldest[class] = i
+		}
+	}
+	switch {
+	case kept[0] > RecentKeep:
+		return oldest[0]
+	case kept[1] > RefundableKeep:
+		return oldest[1]
+	default:
+		return -1
 	}
 }
 

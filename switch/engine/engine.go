@@ -53,6 +53,8 @@ type Options struct {
 	Policy    Policy
 	// Now is the switch's wall clock.
 	Now func() txn.Millis
+	// Shares is how many goroutines share a long list, at best one a processor; 0 is 1.
+	Shares int
 }
 
 // Engine runs decisions against a store. It is safe for concurrent use.
@@ -61,6 +63,7 @@ type Engine struct {
 	blacklist Blacklist
 	policy    atomic.Pointer[Policy]
 	now       func() txn.Millis
+	shares    int
 	scratches sync.Pool // *scratch
 	works     sync.Pool // *work
 	lots      sync.Pool // *lot
@@ -80,7 +83,7 @@ func New(o Options) (*Engine, error) {
 	if err := o.Policy.Check(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cards: o.Cards, blacklist: o.Blacklist, now: o.Now}
+	e := &Engine{cards: o.Cards, blacklist: o.Blacklist, now: o.Now, shares: max(1, o.Shares)}
 	policy := o.Policy
 	e.policy.Store(&policy)
 	e.scratches.New = func() any { return new(scratch) }

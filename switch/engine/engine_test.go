@@ -512,6 +512,37 @@ func TestAuthorizeAllBeyondOneStoreCall(t *testing.T) {
 	}
 }
 
+// A long list shared among goroutines: every card's requests keep their order, and every
+// answer stands at its request.
+func TestAuthorizeAllShared(t *testing.T) {
+	r := newRig(t, storetest.MemoryOptions{})
+	r.shares = 4
+	r.open()
+	const cards, each = 150, 20
+	for n := range byte(cards) {
+		r.enrol(n, 10_000)
+	}
+	w := &wallet{t: t, now: morning, counter: 1_000_000}
+	list := make([]*txn.Request, cards*each)
+	for i := range list {
+		w.token = token(byte(i % cards))
+		list[i] = w.purchase(txn.Minor(1 + i/cards))
+	}
+	answers := r.engine.AuthorizeAll(t.Context(), list)
+	for i, a := range answers {
+		round := i / cards
+		want := txn.Minor(10_000 - (round+1)*(round+2)/2)
+		if a.Err != nil || a.Decision.Outcome != txn.Approved || a.Decision.BalanceAfter != want {
+			t.Fatalf("request %d: %+v, want balance %d", i, a, want)
+		}
+		if round > 0 && !answers[i-cards].Position.Before(a.Position) {
+			t.Fatalf("request %d is at %v, the one before it at %v", i, a.Position,
+				answers[i-cards].Position)
+		}
+	}
+	r.checkAll()
+}
+
 // One card five thousand times in a list costs time in proportion, not more.
 func TestAuthorizeAllOfOneCard(t *testing.T) {
 	r := newRig(t, storetest.MemoryOptions{})

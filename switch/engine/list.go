@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"runtime"
 	"sync"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -10,16 +9,16 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// shareMin is the length from which a list is worth a processor more.
+// shareMin is the length of list that is worth one goroutine more.
 const shareMin = 512
 
 // AuthorizeAll decides requests as a list: one durable write for all whose cards differ,
 // and as many rounds as the busiest card has requests, which keep their order. A long list
-// is shared among the processors, each of which takes whole cards. Answers are in the
+// is shared among Options.Shares goroutines, each of which takes whole cards. Answers are in the
 // order of the requests.
 func (e *Engine) AuthorizeAll(ctx context.Context, requests []*txn.Request) []Answer {
 	answers := make([]Answer, len(requests))
-	shares := max(1, min(runtime.GOMAXPROCS(0), len(requests)/shareMin))
+	shares := max(1, min(e.shares, len(requests)/shareMin))
 	if shares == 1 {
 		e.authorizeShare(ctx, requests, answers, 0, 1)
 		return answers

@@ -97,7 +97,7 @@ func TestIDReusedByAnEnrolment(t *testing.T) {
 // FAULTS.md row 4: what has left the memory is refused, never executed as new.
 func TestIDOlderThanTheMemory(t *testing.T) {
 	w := enrolled(t, 1000)
-	first := w.purchase(100)
+	first := w.board("FREE")
 	w.must(first)
 	for range card.RecentKeep {
 		w.now += card.RecentYoung + 1
@@ -109,7 +109,7 @@ func TestIDOlderThanTheMemory(t *testing.T) {
 		t.Fatal("still remembered")
 	}
 	w.refused(first, txn.IDTooOld)
-	w.wantBalance(900)
+	w.wantBalance(1000)
 	w.refused(w.request(txn.Purchase, amountOf(1), serviceAt(w.card().Floor)), txn.IDTooOld)
 	w.must(w.request(txn.Purchase, amountOf(1), serviceAt(w.card().Floor+1)))
 }
@@ -158,8 +158,35 @@ func TestMemoryIsFull(t *testing.T) {
 	w.refused(first, txn.IDTooOld)
 	w.now += 2 * card.RecentYoung
 	w.must(w.board("FREE"))
-	if n := len(w.card().Recent); n != card.RecentKeep {
-		t.Fatalf("%d remembered later, want %d", n, card.RecentKeep)
+	if n := len(w.card().Recent); n != card.RecentKeep+1 { // and the load
+		t.Fatalf("%d remembered later, want %d", n, card.RecentKeep+1)
+	}
+}
+
+// A commuter brings something back to the shop: taps do not push purchases and loads out of
+// the memory, only later purchases and loads do.
+func TestRefundDaysLater(t *testing.T) {
+	w := enrolled(t, 5000)
+	bought := w.purchase(700)
+	w.must(bought)
+	ride := func(n int) {
+		for range n {
+			w.now += hour
+			w.must(w.board("FREE"))
+		}
+	}
+	ride(50)
+	w.must(w.refund(bought, 200))
+	ride(50)
+	w.must(w.refund(bought, 500))
+	w.wantBalance(5000)
+	for range card.RefundableKeep {
+		w.now += hour
+		w.must(w.purchase(1))
+	}
+	w.refused(w.refund(bought, 1), txn.OriginalUnknown)
+	if n := len(w.card().Recent); n > card.RecentKeep+card.RefundableKeep {
+		t.Errorf("%d remembered", n)
 	}
 }
 

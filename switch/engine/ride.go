@@ -38,8 +38,13 @@ func (d *decider) exit() txn.Reason {
 	if !j.Open() && !d.judgedByTerminal() {
 		return txn.NoEntry
 	}
-	if j.Open() && !d.judgedByTerminal() && d.r.ServiceAt-j.EnteredAt > d.p.JourneyMax {
-		return txn.JourneyTooLong
+	if j.Open() && !d.judgedByTerminal() {
+		switch ridden := d.r.ServiceAt - j.EnteredAt; {
+		case ridden > d.p.JourneyMax:
+			return txn.JourneyTooLong
+		case ridden < -d.p.FutureMax: // more than clocks may differ: not the exit of this ride
+			return txn.NoEntry
+		}
 	}
 	if reason := d.charge(func() (fare.Quote, bool) {
 		return d.p.Tariff.Metro(j.Station, d.r.Place.Station, d.out.Next.Rider)

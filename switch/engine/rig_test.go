@@ -63,6 +63,7 @@ func (c *tapped) Commit(ctx context.Context, commits []*store.Commit) error {
 
 // rig is an engine on the reference store.
 type rig struct {
+	shares int // of long lists
 	t      testing.TB
 	clock  atomic.Int64
 	store  *storetest.Memory
@@ -105,7 +106,7 @@ func (r *rig) open() {
 func (r *rig) engineOn(cards store.Cards, list engine.Blacklist) *engine.Engine {
 	r.t.Helper()
 	e, err := engine.New(engine.Options{Cards: cards, Blacklist: list, Policy: policy(r.t),
-		Now: r.now})
+		Now: r.now, Shares: r.shares})
 	if err != nil {
 		r.t.Fatal(err)
 	}

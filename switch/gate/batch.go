@@ -41,6 +41,9 @@ func (s *Server) serveBatch(x *call, name string, read readEntry,
 	list := make([]*txn.Request, 0, len(entries))
 	for i := range b.requests {
 		if !b.refusals[i].isSet() {
+			b.refusals[i] = s.claimed(&b.requests[i])
+		}
+		if !b.refusals[i].isSet() {
 			list = append(list, &b.requests[i])
 		}
 	}

@@ -64,6 +64,8 @@ const (
 	ReleaseUnknown
 	ReleaseNotPending
 	ReleasesFull
+	OperatorNotFound
+	LastAdmin
 	TerminalNotFound
 	RegistryConflict
 
@@ -212,6 +214,11 @@ var codeTexts = [codeEnd]codeText{
 		"解挂申请已复核、已过期,或挂失状态已变化"},
 	ReleasesFull: {"releases_full", typeRateLimit, 429, true,
 		"Too many releases wait for a second person", "待复核解挂申请过多"},
+	OperatorNotFound: {"operator_not_found", typeNotFound, 404, false,
+		"There is no such operator", "操作员不存在"},
+	LastAdmin: {"last_admin", typeConflict, 409, false,
+		"Nobody could keep operators any more; give another person the role admin first",
+		"不能撤销最后一名管理员"},
 	TerminalNotFound: {"terminal_not_found", typeNotFound, 404, false,
 		"There is no such terminal", "终端不存在"},
 	RegistryConflict: {"registry_conflict", typeConflict, 409, true,

@@ -564,3 +564,43 @@ func TestOperatorCalls(t *testing.T) {
 		}
 	}
 }
+
+// TestLastAdmin: somebody must be able to let others in, whoever asks.
+func TestLastAdmin(t *testing.T) {
+	r := newRig(t, nil)
+	admin := r.person("wang", RoleAdmin, RoleDesk)
+	put := func(name, roles string) reply {
+		return r.do("PUT", "/v1/operators/"+name, `{"roles":[`+roles+`]}`, bearer(admin))
+	}
+	expect(t, r.do("POST", "/v1/operators/wang:revoke", "", bearer(admin)), 409, "last_admin")
+	expect(t, put("wang", `"desk"`), 409, "last_admin")
+	expect(t, r.do("POST", "/v1/operators/nobody:revoke", "", bearer(admin)), 404, "operator_not_found")
+	if a := put("li", `"admin"`); a.status != 201 {
+		t.Fatal(a)
+	}
+	if a := r.do("POST", "/v1/operators/wang:revoke", "", bearer(admin)); a.status != 200 {
+		t.Error(a)
+	}
+	expect(t, put("li", `"admin"`), 401, "token_invalid")
+}
+
+// TestPutOperatorReplaces: a person whose roles are changed has the new ones and no others.
+func TestPutOperatorReplaces(t *testing.T) {
+	r := newRig(t, nil)
+	admin := r.operator(RoleAdmin)
+	put := func(roles string) string {
+		a := r.do("PUT", "/v1/operators/wang", `{"roles":[`+roles+`]}`, bearer(admin))
+		if a.status != 201 {
+			t.Fatal(a)
+		}
+		return a.field("token").(string)
+	}
+	freeze := fields("card", cardA, "reason", "lost")
+	before := put(`"desk"`)
+	if a := r.do("POST", "/v1/freezes", freeze, bearer(before)); a.status != 200 {
+		t.Fatal(a)
+	}
+	after := put(`"viewer"`)
+	expect(t, r.do("POST", "/v1/freezes", freeze, bearer(before)), 401, "token_invalid")
+	expect(t, r.do("POST", "/v1/freezes", freeze, bearer(after)), 403, "role_not_permitted")
+}

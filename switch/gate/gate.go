@@ -83,6 +83,7 @@ type Server struct {
 	directory *directory
 	operators *operators
 	admission *admission
+	ids       *idMemory
 	deadlines *deadlines
 	calls     sync.Pool // *call
 	deskBoot  uint32
@@ -122,6 +123,7 @@ func New(o Options) (*Server, error) {
 		answers:   newAnswerTexts(),
 		admission: newAdmission(limits),
 		deadlines: newDeadlines(),
+		ids:       newIDMemory(),
 		closed:    make(chan struct{}),
 	}
 	s.operators = newOperators(o.Registry, limits.RefreshEvery)

@@ -216,6 +216,7 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 		"TestRoles":                     "role_not_permitted",
 		"TestReleaseTakesTwo":           "same_person release_unknown release_not_pending",
 		"TestReleasesAreBounded":        "releases_full",
+		"TestLastAdmin":                 "last_admin operator_not_found",
 		"TestFreezeInput":               "field_conflict",
 		"TestCardState":                 "card_unknown",
 		"TestTerminalLife":              "terminal_not_found",

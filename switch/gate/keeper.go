@@ -3,6 +3,7 @@ package gate
 import (
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
@@ -160,7 +161,7 @@ func (s *Server) revokeTerminal(x *call) refusal {
 }
 
 // putOperator serves PUT /v1/operators/{id}: a token for the person of that name, shown
-// this once. A person who has one gets another; revoking takes back all.
+// this once. It takes the place of what the person had: tokens and roles of before are gone.
 func (s *Server) putOperator(x *call) refusal {
 	if why := x.object.parse(x.body, x.route.schema); why.isSet() {
 		return why
@@ -174,6 +175,11 @@ func (s *Server) putOperator(x *call) refusal {
 		roles = append(roles, role)
 	}
 	name := string(x.param)
+	if !slices.Contains(roles, RoleAdmin) {
+		if why := s.keepAnAdmin(x, name); why.isSet() {
+			return why
+		}
+	}
 	token, err := CreateOperator(x.ctx, s.registry, name, roles)
 	switch {
 	case errors.Is(err, ErrOperator):
@@ -181,6 +187,11 @@ func (s *Server) putOperator(x *call) refusal {
 	case err != nil:
 		return s.registryFault(err)
 	}
+	// Should this fail the person has both for now, and whoever asks is told to ask again.
+	if _, err := revokeTokens(x.ctx, s.registry, name, token); err != nil {
+		return s.registryFault(err)
+	}
+	s.operators.forget()
 	s.log.Info("operator", "actor", x.actor.Name, "action", "put_operator", "name", name,
 		"roles", roles)
 	x.status = fasthttp.StatusCreated
@@ -201,12 +212,15 @@ func (s *Server) putOperator(x *call) refusal {
 // more. Other processes follow within Limits.RefreshEvery.
 func (s *Server) revokeOperator(x *call) refusal {
 	name := string(x.param)
+	if why := s.keepAnAdmin(x, name); why.isSet() {
+		return why
+	}
 	n, err := RevokeOperator(x.ctx, s.registry, name)
 	switch {
 	case err != nil:
 		return s.registryFault(err)
 	case n == 0:
-		return refuse(NotFound)
+		return refuse(OperatorNotFound)
 	}
 	s.operators.forget()
 	s.log.Info("operator", "actor", x.actor.Name, "action", "revoke_operator", "name", name,
@@ -214,5 +228,24 @@ func (s *Server) revokeOperator(x *call) refusal {
 	x.out = appendText(append(x.out, `{"name":`...), name)
 	x.out = strconv.AppendInt(append(x.out, `,"revoked":`...), int64(n), 10)
 	x.out = append(x.out, '}')
+	return refusal{}
+}
+
+// keepAnAdmin refuses to take the role of admin from the only person who has it: nobody
+// could let anybody in any more.
+func (s *Server) keepAnAdmin(x *call, name string) refusal {
+	is, others := false, false
+	err := eachOperator(x.ctx, s.registry, func(_ string, _ uint64, o *operator) error {
+		admin := slices.Contains(o.Roles, RoleAdmin)
+		is = is || admin && o.Name == name
+		others = others || admin && o.Name != name
+		return nil
+	})
+	switch {
+	case err != nil:
+		return s.registryFault(err)
+	case is && !others:
+		return refuse(LastAdmin)
+	}
 	return refusal{}
 }

@@ -71,7 +71,8 @@ func (o *operator) hasAny(roles []Role) bool {
 
 // CreateOperator creates a token for the person called name with roles and returns it. The
 // registry keeps the token's SHA-256 only, so it cannot be shown again. Two persons are
-// told apart by their names: a release wants two names. A name may have several tokens.
+// told apart by their names: a release wants two names. A name may have several tokens; the
+// call that makes one for a person over HTTP takes back the others.
 func CreateOperator(ctx context.Context, registry store.Registry, name string,
 	roles []Role) (token string, err error) {
 	if err := checkOperator(name, roles); err != nil {
@@ -94,26 +95,53 @@ func CreateOperator(ctx context.Context, registry store.Registry, name string,
 // RevokeOperator removes every token of the person called name and returns how many there
 // were. A gate that knows a token forgets it within Limits.RefreshEvery.
 func RevokeOperator(ctx context.Context, registry store.Registry, name string) (int, error) {
-	keys, err := registry.Keys(ctx, operatorPrefix)
-	if err != nil {
-		return 0, fmt.Errorf("revoking operator %s: %w", name, err)
+	return revokeTokens(ctx, registry, name, "")
+}
+
+// revokeTokens removes the tokens of a person but one.
+func revokeTokens(ctx context.Context, registry store.Registry, name, but string) (int, error) {
+	kept := ""
+	if but != "" {
+		kept = operatorKey(sha256.Sum256([]byte(but)))
 	}
 	revoked := 0
+	err := eachOperator(ctx, registry, func(key string, version uint64, o *operator) error {
+		if o.Name != name || key == kept {
+			return nil
+		}
+		if err := registry.Put(ctx, key, nil, version); err != nil {
+			return err
+		}
+		revoked++
+		return nil
+	})
+	if err != nil {
+		return revoked, fmt.Errorf("revoking operator %s: %w", name, err)
+	}
+	return revoked, nil
+}
+
+// eachOperator calls do for every token.
+func eachOperator(ctx context.Context, registry store.Registry,
+	do func(key string, version uint64, o *operator) error) error {
+	keys, err := registry.Keys(ctx, operatorPrefix)
+	if err != nil {
+		return fmt.Errorf("reading operators: %w", err)
+	}
 	for _, key := range keys {
 		value, version, err := registry.Get(ctx, key)
 		if err != nil {
-			return revoked, fmt.Errorf("revoking operator %s: %w", name, err)
+			return fmt.Errorf("reading operators: %w", err)
 		}
 		var o operator
-		if json.Unmarshal(value, &o) != nil || o.Name != name {
+		if json.Unmarshal(value, &o) != nil {
 			continue
 		}
-		if err := registry.Put(ctx, key, nil, version); err != nil {
-			return revoked, fmt.Errorf("revoking operator %s: %w", name, err)
+		if err := do(key, version, &o); err != nil {
+			return err
 		}
-		revoked++
 	}
-	return revoked, nil
+	return nil
 }
 
 func checkOperator(name string, roles []Role) error {

@@ -215,6 +215,9 @@ func (s *Server) balance(x *call) refusal {
 
 // authorize asks the engine and makes its answer the call's.
 func (s *Server) authorize(x *call) refusal {
+	if r := s.claimed(&x.request); r.isSet() {
+		return r
+	}
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, &x.request)
 	x.mark(StageDecide)
@@ -234,9 +237,7 @@ func (s *Server) verdict(r *txn.Request, a *engine.Answer) refusal {
 		return refusal{}
 	case a.Err == nil:
 		if a.Decision.Reason == txn.IDReused {
-			// A faulty or a forging terminal: what it sent leaves no record, so it stands here.
-			s.log.Warn("request id reused", "request", r.ID.String(), "kind", r.Kind.String(),
-				"token", r.Card.String(), "last4", r.Last4.String(), "amount", int64(r.Amount))
+			s.noteReuse(r)
 		}
 		return refusal{code: RequestRefused, reason: a.Decision.Reason}
 	case errors.Is(a.Err, engine.ErrContended):

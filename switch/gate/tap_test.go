@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
@@ -80,6 +81,54 @@ func TestSameIDOtherRequest(t *testing.T) {
 	if log := r.log.String(); !strings.Contains(log, "request id reused") ||
 		!strings.Contains(log, id) || strings.Contains(log, cardA) {
 		t.Errorf("audit: %s", log)
+	}
+}
+
+// TestSameIDOtherCard: the other card cannot know the id; the gate does.
+func TestSameIDOtherCard(t *testing.T) {
+	r := newRig(t, nil)
+	d := r.terminal("GATE01")
+	r.enrol(d, cardA, cardB)
+	id := r.id(d)
+	buy := func(card string) reply {
+		return r.send(d, "/v1/purchases", fields("id", id, "card", card, "amount", 100,
+			"service_time", r.serviceTime()))
+	}
+	if a := buy(cardA); a.field("outcome") != "approved" {
+		t.Fatal(a)
+	}
+	expect(t, buy(cardB), 422, "request_id_reused")
+	if log := r.log.String(); !strings.Contains(log, "request id reused") || strings.Contains(log, cardB) {
+		t.Errorf("audit: %s", log)
+	}
+}
+
+// TestIDMemory: at least the last million ids are known, and memory is bounded.
+func TestIDMemory(t *testing.T) {
+	m := newIDMemory()
+	id := func(n int) txn.RequestID { return txn.RequestID{Boot: 1, Counter: uint32(n)} }
+	a, b := pan.Token{1}, pan.Token{2}
+	const known = idShards * idsPerShard
+	for n := range known / 2 {
+		if !m.claim(id(n), a) {
+			t.Fatalf("id %d is not new", n)
+		}
+	}
+	for n := range known / 2 {
+		if m.claim(id(n), b) || !m.claim(id(n), a) {
+			t.Fatalf("id %d is not known", n)
+		}
+	}
+	for n := range 3 * known {
+		m.claim(id(known+n), a)
+	}
+	if !m.claim(id(0), b) {
+		t.Error("nothing is forgotten")
+	}
+	for i := range m.shards {
+		if n := max(len(m.shards[i].now), len(m.shards[i].old)); n > idsPerShard {
+			t.Errorf("%d ids in a shard", n)
+		}
 	}
 }
 
