@@ -22,12 +22,12 @@ import (
 // RecentMax is what fits the store's limit of a state when every amount is as long as it
 // can be.
 const (
-	RecentKeep              = 8
-	RefundableKeep          = 8
-	RecentMax               = 48
-	RecentYoung  txn.Millis = 2 * 60 * 1000
-	PlaceNameMax            = 48 // bytes of a station, line or operator name in a state
-	IssuerMax               = 16 // bytes of an issuer id; Append cuts what is longer
+	RecentKeep                = 8
+	RefundableKeep            = 8
+	RecentMax                 = 48
+	RecentYoung    txn.Millis = 2 * 60 * 1000
+	PlaceNameMax              = 48 // bytes of a station, line or operator name in a state
+	IssuerMax                 = 16 // bytes of an issuer id; Append cuts what is longer
 )
 
 // Status is where a card stands in its life. Numbers go to disk: append only.

@@ -90,6 +90,9 @@ func (d *decider) reverse() txn.Reason {
 	}
 	d.out.Next.Balance = left
 	d.charged = -m.Charged
+	if m.Kind.IsTap() {
+		d.fullFare = -m.FullFare
+	}
 	m.Reversed = true
 	if m.Kind == txn.Refund {
 		d.restore(m)

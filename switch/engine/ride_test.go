@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -276,4 +277,47 @@ func TestRefusedOfflineRecordLeavesItsCounter(t *testing.T) {
 	w := enrolled(t, 500)
 	w.refused(w.request(txn.MetroExit, offline(5)), txn.NoEntry)
 	w.must(w.request(txn.BusBoarding, place(bus), offline(5)))
+}
+
+// A ride and its reversal come to nothing in every sum that finance makes: full fare,
+// discounts and what was charged.
+func TestReversedRideComesToNothing(t *testing.T) {
+	w := enrolled(t, 1000)
+	ride := w.board("M1")
+	ride.FareGiven, ride.FullFare, ride.Amount = true, 200, 160
+	w.must(ride)
+	booked := w.last()
+	w.must(w.reversal(ride))
+	undone := w.last()
+	if booked.FullFare != 200 || undone.FullFare != -200 || booked.Charged+undone.Charged != 0 {
+		t.Errorf("full fare %d and %d, charged %d and %d", booked.FullFare, undone.FullFare,
+			booked.Charged, undone.Charged)
+	}
+	sum := txn.Minor(0)
+	for _, d := range append(slices.Clone(booked.Discounts), undone.Discounts...) {
+		sum += d.Amount
+	}
+	if len(undone.Discounts) != 1 || sum != 0 {
+		t.Errorf("discounts %v and %v", booked.Discounts, undone.Discounts)
+	}
+	// A purchase has no fare, and neither has its reversal.
+	bought := w.purchase(100)
+	w.must(bought)
+	w.must(w.reversal(bought))
+	if r := w.last(); r.FullFare != 0 || len(r.Discounts) != 0 {
+		t.Errorf("reversed purchase: full fare %d, discounts %v", r.FullFare, r.Discounts)
+	}
+}
+
+// An exit that was served before the entry, by more than clocks may differ, is not the end
+// of that ride.
+func TestExitBeforeEntry(t *testing.T) {
+	w := enrolled(t, 1000)
+	w.must(w.entry("Futian"))
+	exit := w.exit("Luohu")
+	exit.ServiceAt -= w.policy.FutureMax + 1
+	w.refused(exit, txn.NoEntry)
+	exit = w.exit("Luohu")
+	exit.ServiceAt -= w.policy.FutureMax
+	w.must(exit)
 }

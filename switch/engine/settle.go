@@ -47,14 +47,19 @@ func (d *decider) settle() {
 	}
 }
 
-// discount tells why less than the full fare was charged.
+// discount tells why less than the full fare was charged, and that a reversal takes the
+// discount of a ride back with its fare.
 func (d *decider) discount() {
 	gap := d.fullFare - d.charged
-	if gap == 0 || !d.r.Kind.IsTap() {
+	reversed := d.r.Kind == txn.Reversal && d.fullFare != 0
+	if gap == 0 || !d.r.Kind.IsTap() && !reversed {
 		return
 	}
 	cause := "rider"
-	if d.r.FareGiven {
+	switch {
+	case reversed:
+		cause = "reversal"
+	case d.r.FareGiven:
 		cause = "terminal"
 	}
 	d.out.discounts[0] = txn.Discount{Cause: cause, Amount: gap}

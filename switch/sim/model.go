@@ -41,6 +41,7 @@ type memo struct {
 	step     int
 	kind     txn.Kind
 	approved bool
+	fullFare txn.Minor
 	charged  txn.Minor
 	refunded txn.Minor
 	reversed bool
@@ -214,7 +215,11 @@ func (m *modelCard) reverse(step int) Want {
 	}
 	o.reversed = true
 	m.balance += o.charged
-	return Want{Charged: -o.charged}
+	w := Want{Charged: -o.charged}
+	if o.kind.IsTap() {
+		w.FullFare = -o.fullFare
+	}
+	return w
 }
 
 func (m *modelCard) ask() Want {
@@ -236,6 +241,6 @@ func (m *modelCard) settle(s *Step, w Want) Want {
 		m.memory = append(m.memory, memo{step: s.Original, reversed: true})
 	}
 	m.memory = append(m.memory, memo{step: s.Index, kind: s.Kind,
-		approved: w.Outcome == txn.Approved, charged: w.Charged})
+		approved: w.Outcome == txn.Approved, fullFare: w.FullFare, charged: w.Charged})
 	return w
 }

@@ -75,7 +75,7 @@ func TestModel(t *testing.T) {
 		{do(txn.Refund, 0, refund(2, 1)), "original_not_refundable 4570"},        // 19: a load
 		{do(txn.Refund, 0, refund(12, 1)), "original_declined 4570"},             // 20
 		{do(txn.Refund, 0, refund(99, 1)), "original_unknown 4570"},              // 21
-		{do(txn.Reversal, 0, reverse(3)), "charged -190 of 0, left 4760"},        // 22
+		{do(txn.Reversal, 0, reverse(3)), "charged -190 of -200, left 4760"},     // 22
 		{do(txn.Reversal, 0, reverse(3)), "original_reversed 4760"},              // 23
 		{do(txn.Reversal, 0, reverse(22)), "original_not_refundable 4760"},       // 24
 		{do(txn.Reversal, 0, reverse(99)), "original_unknown 4760"},              // 25
