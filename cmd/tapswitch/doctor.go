@@ -43,8 +43,9 @@ func doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check machine and servers against what keeps money safe",
 		Long: "Check the machine and the Redis, Kafka and ClickHouse that the configuration names " +
-			"against the settings that the durability of an answer rests on. Exit code 1 when a " +
-			"setting can lose money, 3 when a server does not answer.",
+			"against the settings that the durability of an answer rests on. Nothing is made or " +
+			"changed. Exit code 1 when a setting can lose money or the data directory of an " +
+			"embedded store is missing, 3 when a server does not answer.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			loaded, err := flags.load()
@@ -64,7 +65,7 @@ func doctorCommand() *cobra.Command {
 }
 
 var (
-	errUnsafe      = errors.New("settings that can lose money; see above")
+	errUnsafe      = errors.New("the switch cannot start so, or can lose money; see above")
 	errUnreachable = errors.New("a server does not answer; see above")
 )
 
@@ -163,14 +164,7 @@ func examineMachine(c *config.Config) []finding {
 	procs := runtime.GOMAXPROCS(0)
 	findings := []finding{{Name: "processors", OK: procs >= 2, Advice: true, Got: strconv.Itoa(procs),
 		Want: "2 or more", Fix: "a sync holds the only processor: give the process two"}}
-	took, err := timeSync(c.DataDir)
-	f := finding{Name: "data_dir sync", OK: err == nil && took <= syncSlow, Advice: err == nil,
-		Got: took.Round(time.Microsecond).String(), Want: "a sync within " + syncSlow.String(),
-		Fix: "use a local disk with power-loss protection"}
-	if err != nil {
-		f.Got, f.Fix = err.Error(), "make the data directory writable"
-	}
-	findings = append(findings, f)
+	findings = append(findings, examineDataDir(c))
 	for _, k := range []struct{ name, configured, file string }{
 		{"keys.token_file", c.Keys.TokenFile, "token.key"},
 		{"keys.master_file", c.Keys.MasterFile, "master.key"},
@@ -178,6 +172,42 @@ func examineMachine(c *config.Config) []finding {
 		findings = append(findings, examineKey(k.name, keyPath(c.DataDir, k.configured, k.file)))
 	}
 	return findings
+}
+
+// examineDataDir looks at the data directory and how long a sync takes there. A directory
+// that is missing is told, and not made: most often its name is mistyped.
+func examineDataDir(c *config.Config) finding {
+	f := finding{Name: "data_dir", Want: "a directory that the switch may write"}
+	info, err := os.Stat(c.DataDir)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !embedded(c):
+		f.OK, f.Got = true, c.DataDir+" is not there yet; the first start makes it for its keys"
+		return f
+	case errors.Is(err, os.ErrNotExist):
+		f.Got = c.DataDir + " does not exist"
+		f.Fix = "mend data_dir (--data), or start the switch once: it makes the directory"
+		return f
+	case err != nil:
+		f.Got, f.Fix = err.Error(), "mend data_dir (--data) or the permissions on its path"
+		return f
+	case !info.IsDir():
+		f.Got, f.Fix = c.DataDir+" is no directory", "mend data_dir (--data)"
+		return f
+	}
+	took, err := timeSync(c.DataDir)
+	f = finding{Name: "data_dir sync", OK: err == nil && took <= syncSlow, Advice: err == nil,
+		Got: took.Round(time.Microsecond).String(), Want: "a sync within " + syncSlow.String(),
+		Fix: "use a local disk with power-loss protection"}
+	if err != nil {
+		f.Got, f.Fix = err.Error(), "make the data directory writable"
+	}
+	return f
+}
+
+// embedded reports whether the data directory holds records: an embedded hot store or
+// warehouse.
+func embedded(c *config.Config) bool {
+	return c.Store.Kind == "local" || c.Warehouse.Kind == "local"
 }
 
 func examineKey(name, path string) finding {
@@ -197,11 +227,9 @@ func examineKey(name, path string) finding {
 	return f
 }
 
-// timeSync measures the median of a few syncs of one block in dir.
+// timeSync measures the fastest of a few syncs of one block in dir, which must exist. Its
+// file is gone afterwards.
 func timeSync(dir string) (time.Duration, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return 0, err
-	}
 	path := filepath.Join(dir, ".doctor")
 	f, err := os.Create(path)
 	if err != nil {

@@ -21,13 +21,13 @@ const (
 )
 
 // newGate makes the HTTP edge of n.
-func newGate(n *node) (*gate.Server, error) {
+func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 	c := n.config
-	tokenKey, err := readKey(keyPath(c.DataDir, c.Keys.TokenFile, "token.key"))
+	tokenKey, err := openKey(ctx, n.hot, "token", keyPath(c.DataDir, c.Keys.TokenFile, "token.key"))
 	if err != nil {
 		return nil, fmt.Errorf("keys.token_file: %w", err)
 	}
-	masterKey, err := readKey(keyPath(c.DataDir, c.Keys.MasterFile, "master.key"))
+	masterKey, err := openKey(ctx, n.hot, "master", keyPath(c.DataDir, c.Keys.MasterFile, "master.key"))
 	if err != nil {
 		return nil, fmt.Errorf("keys.master_file: %w", err)
 	}
@@ -40,6 +40,7 @@ func newGate(n *node) (*gate.Server, error) {
 	limits.ClockSkew, limits.Budget = c.Gate.ClockSkew, c.Gate.Budget
 	limits.InFlightMax, limits.QueriesMax = c.Gate.InFlightMax, max(1, c.Gate.InFlightMax*3/4)
 	limits.ConnectionsPerIPMax, limits.TerminalRate = c.Gate.ConnectionsPerIPMax, c.Gate.TerminalRate
+	limits.DrainDelay = c.Gate.DrainDelay
 	n.metrics = newGateMetrics()
 	return gate.New(gate.Options{
 		Engine: n.engine, Registry: n.hot, Tokenizer: tokenizer, Cards: n.hot, Entries: n.hot,

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tapswitch/tapswitch/switch/store"
 )
 
 const keySize = 32
@@ -16,13 +21,57 @@ const keySize = 32
 // errKeyFile reports a key file that cannot be used; it never quotes the content.
 var errKeyFile = errors.New("key file")
 
-// readKey reads a key of 32 bytes in hex, or makes one when the file does not exist. A file
-// that others may read stops the start.
+// errOtherKey reports a key that is not the one that the store was written under.
+var errOtherKey = errors.New("not the key of this store")
+
+// openKey reads the key of the store: what is called name there. The first start makes it,
+// and leaves its check value in the store. A store that has one is opened with that key and
+// no other: under a new token key every card would be unknown, and every freeze forgotten.
+func openKey(ctx context.Context, registry store.Registry, name, path string) ([]byte, error) {
+	entry := "key/" + name
+	want, version, err := registry.Get(ctx, entry)
+	if err != nil {
+		return nil, fmt.Errorf("reading the check value of the %s key: %w", name, err)
+	}
+	key, err := readKey(path)
+	if version == 0 && errors.Is(err, fs.ErrNotExist) {
+		key, err = makeKey(path)
+	}
+	if err != nil {
+		if version > 0 {
+			err = fmt.Errorf("%w; the store was written under this key (check value %s), restore it "+
+				"from its backup", err, want)
+		}
+		return nil, err
+	}
+	check := keyCheck(name, key)
+	if version == 0 {
+		err := registry.Put(ctx, entry, []byte(check), 0)
+		if errors.Is(err, store.ErrConflict) { // another switch starts on the same store
+			return openKey(ctx, registry, name, path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("keeping the check value of the %s key: %w", name, err)
+		}
+		return key, nil
+	}
+	if string(want) != check {
+		return nil, fmt.Errorf("%w %s: check value %s, the store has %s; every switch of a store "+
+			"uses the same %s key", errOtherKey, path, check, want, name)
+	}
+	return key, nil
+}
+
+// keyCheck is the check value of a key: it tells keys apart and gives nothing away.
+func keyCheck(name string, key []byte) string {
+	m := hmac.New(sha256.New, key)
+	_, _ = m.Write([]byte("tapswitch check value of the " + name + " key"))
+	return hex.EncodeToString(m.Sum(nil)[:8])
+}
+
+// readKey reads a key of 32 bytes in hex. A file that others may read stops the start.
 func readKey(path string) ([]byte, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(path)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errKeyFile, err)
 	}

@@ -24,6 +24,9 @@ func ledgerCommand() *cobra.Command {
 	return c
 }
 
+// errNoDay stands in for cobra's own check of required flags, whose error has no exit code.
+var errNoDay = errors.New("--day must be given, such as --day 2026-11-21")
+
 func ledgerTotalsCommand() *cobra.Command {
 	var flags configFlags
 	var form output
@@ -35,6 +38,9 @@ func ledgerTotalsCommand() *cobra.Command {
 		Example: "  tapswitch ledger totals --day 2026-11-21 -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if day == "" {
+				return withCode(exitUsage, errNoDay)
+			}
 			date, err := txn.ParseBusinessDate(day)
 			if err != nil {
 				return withCode(exitUsage, fmt.Errorf("--day: %w", err))
@@ -58,8 +64,7 @@ func ledgerTotalsCommand() *cobra.Command {
 	}
 	flags.add(c)
 	form.add(c)
-	c.Flags().StringVar(&day, "day", "", "business date, YYYY-MM-DD")
-	_ = c.MarkFlagRequired("day") // the flag exists
+	c.Flags().StringVar(&day, "day", "", "business date, YYYY-MM-DD; must be given")
 	return c
 }
 

@@ -102,7 +102,7 @@ func rootCommand() *cobra.Command {
 	}
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand())
 	add("desk", cardCommand(), terminalCommand(), operatorCommand(), ledgerCommand())
-	add("tools", doctorCommand(), configCommand(), versionCommand())
+	add("tools", doctorCommand(), configCommand(), cryptoCommand(), keysCommand(), versionCommand())
 	return root
 }
 

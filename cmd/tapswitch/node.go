@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,7 +25,8 @@ import (
 const tickEvery = time.Second
 
 // node is one running switch: the parts of its roles, started in order and stopped in
-// reverse.
+// reverse. Only the admin server, which starts last because it shows the others, also stops
+// last: whoever watches sees the whole stop.
 type node struct {
 	config   *config.Config
 	log      *slog.Logger
@@ -41,7 +44,7 @@ type node struct {
 
 	// fail receives the first fault after which the process must stop.
 	fail chan error
-	// stops are the steps of an orderly stop, last started first.
+	// stops are the steps of an orderly stop; the last one is taken first.
 	stops []stopStep
 	// running counts the goroutines below, which end with their context.
 	running sync.WaitGroup
@@ -175,6 +178,7 @@ func (n *node) startCarriers(ctx context.Context) error {
 func (n *node) startEngine(_ context.Context, policy engine.Policy) error {
 	e, err := engine.New(engine.Options{
 		Cards: n.hot.cards, Blacklist: n.hot.marks, Policy: policy, Now: n.clock.now,
+		Shares: runtime.GOMAXPROCS(0),
 	})
 	if err != nil {
 		return err
@@ -214,7 +218,7 @@ func (n *node) startGate(ctx context.Context) error {
 	if !n.config.Has(config.RoleGate) {
 		return nil
 	}
-	g, err := newGate(n)
+	g, err := newGate(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -256,7 +260,7 @@ func (n *node) startAdmin(context.Context) error {
 		return err
 	}
 	n.admin = a
-	n.onStop("admin", a.close)
+	n.stops = slices.Insert(n.stops, 0, stopStep{"admin", a.close})
 	return nil
 }
 
@@ -292,15 +296,20 @@ func (n *node) Totals(ctx context.Context, date txn.BusinessDate) (warehouse.Tot
 	return n.wh.Totals(ctx, date)
 }
 
-// Close stops the node in order, within the configured time.
+// Close stops the node in order, within the configured time: not ready at once, the gate
+// serves for the drain delay, and after that everything ends within the drain timeout.
 func (n *node) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), n.config.Gate.DrainTimeout)
+	g := &n.config.Gate
+	ctx, cancel := context.WithTimeout(context.Background(), g.DrainDelay+g.DrainTimeout)
 	defer cancel()
 	return n.close(ctx)
 }
 
-// close stops the parts, last started first, and logs how long each took.
+// close stops the parts, the last step first, and logs how long each took.
 func (n *node) close(ctx context.Context) error {
+	if n.admin != nil {
+		n.admin.drain() // the gate, whose step is the first, turns its own readyz
+	}
 	var errs []error
 	for i := len(n.stops) - 1; i >= 0; i-- {
 		step, begun := n.stops[i], time.Now()

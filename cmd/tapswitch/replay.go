@@ -88,6 +88,11 @@ func runReplay(ctx context.Context, o *replayOptions, file string, out io.Writer
 	if err := writeReplay(out, o.form, report); err != nil {
 		return err
 	}
+	if report.Approved == 0 {
+		// Every row may have a cause of its own, yet nothing was held against the file.
+		return withCode(exitFailed, fmt.Errorf("no row was approved: is this the file that --format %s "+
+			"means, in UTF-8?", o.format))
+	}
 	if report.Unexplained != 0 {
 		return withCode(exitFailed, fmt.Errorf("%d differences without an explanation",
 			report.Unexplained))

@@ -105,6 +105,20 @@ func TestReplayTable(t *testing.T) {
 	}
 }
 
+// A file of which nothing could be replayed proves nothing, whatever the causes are.
+func TestReplayOfNothing(t *testing.T) {
+	var out bytes.Buffer
+	root := rootCommand()
+	root.SetOut(&out)
+	root.SetArgs([]string{"replay", "-o", "json", replayFileOf(t, []byte(replayHeader+
+		"BIJCHFBC,2018-09-01 08:00:00,\xb0\xcd\xca\xbf,160,200,250001,x,M313,y,0,x\n"))})
+	err := root.ExecuteContext(t.Context())
+	var coded *exitError
+	if !errors.As(err, &coded) || coded.code != exitFailed || !strings.Contains(out.String(), `"rejected_rows": 1`) {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
 func TestReplayUsage(t *testing.T) {
 	sample := replayFileOf(t, []byte(replaySample))
 	for _, c := range []struct {

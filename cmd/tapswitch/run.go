@@ -53,8 +53,8 @@ func runCommand() *cobra.Command {
 	return c
 }
 
-// run starts a node, says where it is, and stops it in order when ctx ends. A fatal fault
-// stops it with an error: a supervisor starts it again, and the store says what was done.
+// run starts a node, says where it is, and stops it in order when ctx ends: see node.Close.
+// A fatal fault stops it with an error: a supervisor starts it again, and the store says what was done.
 func run(ctx context.Context, c *config.Config, logTo io.Writer) error {
 	log := newLog(logTo, c.Log.Level)
 	if os.Getenv("GOGC") == "" {
@@ -79,7 +79,7 @@ func run(ctx context.Context, c *config.Config, logTo io.Writer) error {
 	var fault error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping")
+		log.Info("stopping", "drain_delay", c.Gate.DrainDelay.String())
 	case fault = <-n.fail:
 		log.Error("stopping after a fault", "error", fault)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -167,7 +168,12 @@ func (r *Report) tableHead(b *strings.Builder) {
 		fmt.Fprintln(b, "Books balance; no request booked twice.")
 		return
 	}
-	fmt.Fprintf(b, "BOOKS DO NOT BALANCE: %d unbalanced records, %d requests booked twice\n",
+	books := "Books balance"
+	off := func(s CurrencySum) bool { return s.Amount != 0 }
+	if r.Unbalanced > 0 || slices.ContainsFunc(r.PostingSums, off) {
+		books = "BOOKS DO NOT BALANCE"
+	}
+	fmt.Fprintf(b, "%s: %d unbalanced records; TO BE EXAMINED: %d requests booked twice\n", books,
 		r.Unbalanced, r.Repeated)
 	for _, s := range r.PostingSums {
 		if s.Amount != 0 {

@@ -19,11 +19,13 @@ type Config struct {
 	// DataDir holds all local data: journal, checkpoints, Parquet, keys. Default
 	// "tapswitch-data".
 	DataDir string `koanf:"data_dir"`
-	// Listen is the address of the gate for terminals and operators. Port 0 takes a free
-	// one; DataDir/run.json tells which.
+	// Listen is the address of the gate for terminals and operators, host:port; without a
+	// host it is every address of the machine. Port 0 takes a free one; DataDir/run.json
+	// tells which. Default 127.0.0.1:8583.
 	Listen string `koanf:"listen"`
-	// AdminListen is the address for metrics, health and profiles. Keep it on loopback or
-	// behind a firewall: it has no authentication.
+	// AdminListen is the address for metrics, health and profiles, not the gate's. Keep it on
+	// loopback or behind a firewall: it has no authentication. Empty starts no such server.
+	// Default 127.0.0.1:8584.
 	AdminListen string `koanf:"admin_listen"`
 
 	// Roles are the parts that this process runs: gate (terminals and operators), relay
@@ -58,7 +60,8 @@ type Keys struct {
 
 // Scheme is the city's policy.
 type Scheme struct {
-	// Zone is the IANA name of the local time, or "+08:00". Default "+08:00".
+	// Zone is the IANA name of the local time, or an offset of at most 14 hours such as
+	// "+08:00". Default "+08:00".
 	Zone string `koanf:"zone"`
 	// CutOff is when the business day begins, after local midnight. Default 0.
 	CutOff time.Duration `koanf:"cut_off"`
@@ -102,7 +105,13 @@ type Gate struct {
 	// TerminalRate is how many requests a terminal may make a second; 0 for no bound.
 	// Default 0.
 	TerminalRate float64 `koanf:"terminal_rate"`
-	// DrainTimeout bounds the orderly stop. Default 15s.
+	// DrainDelay is how long the switch goes on serving after a stop was asked for and
+	// /readyz turned to 503, on the gate and on AdminListen, so that a load balancer looks
+	// away before connections are refused. Set it above the time that the balancer takes to
+	// notice: checks until it gives up, times the time between them. Default 0, which
+	// stops serving at once.
+	DrainDelay time.Duration `koanf:"drain_delay"`
+	// DrainTimeout bounds the orderly stop after DrainDelay. Default 15s.
 	DrainTimeout time.Duration `koanf:"drain_timeout"`
 }
 
@@ -219,10 +228,17 @@ func Default() Config {
 }
 
 // Check returns every value that makes no sense, each by its key.
-func (c *Config) Check() error {
+func (c *Config) Check() error { return c.check(nil) }
+
+// check is Check; it also says where a value comes from, as far as origin knows.
+func (c *Config) check(origin map[string]string) error {
 	var bad []error
 	say := func(key, format string, args ...any) {
-		bad = append(bad, fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...)))
+		err := fmt.Errorf("%s: %s", key, fmt.Sprintf(format, args...))
+		if from := origin[key]; from != "" {
+			err = fmt.Errorf("%w (%s)", err, from)
+		}
+		bad = append(bad, err)
 	}
 	oneOf := func(key, value string, allowed ...string) {
 		for _, a := range allowed {
@@ -255,12 +271,7 @@ func (c *Config) Check() error {
 		say("gate.clock_skew", "%s is not between 1m and 5m", c.Gate.ClockSkew)
 	}
 	c.checkNumbers(say)
-	if c.Store.Kind == "redis" && len(c.Store.Redis.Addrs) == 0 {
-		say("store.redis.addrs", "must name a server")
-	}
-	if c.Feed.Kind == "kafka" && len(c.Feed.Brokers) == 0 {
-		say("feed.brokers", "must name a broker")
-	}
+	c.checkAddresses(say)
 	return errors.Join(bad...)
 }
 
@@ -298,6 +309,7 @@ func (c *Config) notNegative() []bounded {
 	return []bounded{
 		{"scheme.pass_back_window", int64(c.Scheme.PassBackWindow)},
 		{"gate.connections_per_ip_max", int64(c.Gate.ConnectionsPerIPMax)},
+		{"gate.drain_delay", int64(c.Gate.DrainDelay)},
 		{"store.redis.replicas", int64(c.Store.Redis.Replicas)},
 	}
 }
@@ -330,11 +342,25 @@ func (c *Config) positive() []bounded {
 // Location returns the scheme's local time: an IANA zone, or a fixed "+08:00".
 func (s *Scheme) Location() (*time.Location, error) {
 	if t, err := time.Parse("-07:00", s.Zone); err == nil {
-		return t.Location(), nil
+		return s.fixed(t)
 	}
 	loc, err := time.LoadLocation(s.Zone)
 	if err != nil || s.Zone == "" {
 		return nil, fmt.Errorf("%q is neither an offset such as +08:00 nor a known zone", s.Zone)
 	}
 	return loc, nil
+}
+
+// offsetMax is the largest offset from UTC that is in use, in seconds.
+const offsetMax = 14 * 60 * 60
+
+// fixed returns the zone of the offset in t. time.Parse takes 60 minutes and 24 hours, and
+// may return the machine's own zone, which changes with the season.
+func (s *Scheme) fixed(t time.Time) (*time.Location, error) {
+	_, offset := t.Zone()
+	if minutes := s.Zone[len(s.Zone)-2:]; minutes > "59" || offset > offsetMax || offset < -offsetMax {
+		return nil, fmt.Errorf("%q is no offset from UTC: want hours up to 14 and minutes up to 59",
+			s.Zone)
+	}
+	return time.FixedZone(s.Zone, offset), nil
 }

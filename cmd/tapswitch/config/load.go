@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,9 +25,9 @@ var ErrKey = errors.New("unknown configuration key")
 
 // Value is one setting as it is in force.
 type Value struct {
-	Key    string
-	Value  string
-	Origin string // "default", "file PATH", "env NAME" or "flag"
+	Key    string `json:"key"`
+	Value  string `json:"value"`
+	Origin string `json:"origin"` // "default", "file PATH", "env NAME" or "flag"
 }
 
 // Loaded is a configuration with the origin of every value.
@@ -59,7 +60,7 @@ func Load(path string, flags map[string]string) (*Loaded, error) {
 	if err := l.values.Unmarshal("", &l.Config); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
-	if err := l.Check(); err != nil {
+	if err := l.check(l.origin); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return l, nil
@@ -127,6 +128,8 @@ func (l *Loaded) set(known map[string]reflect.Type, key string, value any, origi
 	switch {
 	case isText && t.Kind() == reflect.Slice:
 		value = splitList(text)
+	case isText && !reads(t, text):
+		return fmt.Errorf("%s: %q (%s) is no %s", key, text, origin, kindOf(t))
 	case !isText && !fits(t, value):
 		return fmt.Errorf("%s: %v (%s) is no %s", key, value, origin, kindOf(t))
 	}
@@ -145,6 +148,23 @@ func splitList(text string) []string {
 	return list
 }
 
+// reads reports whether text can be read as t. The decoder would find the same, and not
+// know which file the text is from; and it would take no text at all for zero.
+func reads(t reflect.Type, text string) bool {
+	var err error
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		_, err = time.ParseDuration(text)
+	case t.Kind() == reflect.Bool:
+		_, err = strconv.ParseBool(text)
+	case t.Kind() == reflect.Float64:
+		_, err = strconv.ParseFloat(text, t.Bits())
+	case reflect.Zero(t).CanInt():
+		_, err = strconv.ParseInt(text, 0, t.Bits())
+	}
+	return err == nil
+}
+
 // fits reports whether a value that is no text may stand where t is wanted. The decoder
 // would cut a fraction, and take a number without a unit for nanoseconds.
 func fits(t reflect.Type, value any) bool {
@@ -158,7 +178,7 @@ func fits(t reflect.Type, value any) bool {
 	case t == reflect.TypeFor[time.Duration]():
 		return false
 	case t.Kind() == reflect.Slice:
-		return v.Kind() == reflect.Slice
+		return v.Kind() == reflect.Slice && fitsEach(t.Elem(), v)
 	case t.Kind() == reflect.String:
 		return v.CanInt() || v.CanFloat()
 	case t.Kind() == reflect.Float64:
@@ -166,6 +186,16 @@ func fits(t reflect.Type, value any) bool {
 	default:
 		return v.CanInt() && reflect.Zero(t).CanInt()
 	}
+}
+
+// fitsEach reports whether every entry of a list is text or may stand for it.
+func fitsEach(t reflect.Type, list reflect.Value) bool {
+	for i := range list.Len() {
+		if !fits(t, list.Index(i).Interface()) {
+			return false
+		}
+	}
+	return true
 }
 
 // kindOf names what a setting of type t must be.
