@@ -113,6 +113,7 @@ func (n *node) clear() { *n = node{alg: n.alg} }
 // security module's, say. Implementations are safe for concurrent use; an error means that
 // nothing can be said now, and that a later try may work.
 type Deriver interface {
+	// EncryptECB encrypts src, whole blocks, to dst, which is as long and may be src.
 	EncryptECB(dst, src []byte) error
 }
 

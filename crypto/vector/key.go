@@ -2,7 +2,6 @@ package vector
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"strconv"
 	"strings"
 
@@ -223,6 +222,3 @@ func cipherOf(key []byte) block.Algorithm {
 	}
 	return block.TDES
 }
-
-// upper is hexadecimal as vectors have it.
-func upper(b []byte) string { return strings.ToUpper(hex.EncodeToString(b)) }

@@ -114,7 +114,6 @@ func TestIntakeNeverConfirmsUnflushed(t *testing.T) {
 
 // TestIntakeBadRecords: what can be read and must not be booked goes aside.
 func TestIntakeBadRecords(t *testing.T) {
-	c := warehousetest.NewChain(3)
 	for name, spoil := range map[string]func(*txn.Record){
 		"postings":   func(r *txn.Record) { r.Postings = []txn.Posting{{Account: "a", Amount: 1}} },
 		"no outcome": func(r *txn.Record) { r.Outcome = txn.OutcomeNone },
@@ -124,7 +123,7 @@ func TestIntakeBadRecords(t *testing.T) {
 		},
 	} {
 		in := newInlet(t)
-		c = warehousetest.NewChain(3)
+		c := warehousetest.NewChain(3)
 		first, bad, after := c.Epoch(1), c.Next(1), c.Next(1)
 		spoil(&bad)
 		in.give(first, bad, after)

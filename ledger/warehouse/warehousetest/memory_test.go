@@ -23,11 +23,11 @@ func TestMemory(t *testing.T) {
 
 func TestFaults(t *testing.T) {
 	ctx := context.Background()
-	m, chain := warehousetest.NewMemory(), warehousetest.NewChain(1)
+	chain := warehousetest.NewChain(1)
 	batch := chain.Batch(10)
 	for fault, want := range map[warehousetest.Fault]int{
 		warehousetest.NotApplied: 0, warehousetest.AppliedUnreported: 10} {
-		m = warehousetest.NewMemory()
+		m := warehousetest.NewMemory()
 		m.SetFault(func(string) warehousetest.Fault { return fault })
 		if err := m.Append(ctx, batch); !errors.Is(err, warehousetest.ErrFault) {
 			t.Fatalf("Append: %v, want ErrFault", err)
