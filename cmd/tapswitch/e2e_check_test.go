@@ -288,8 +288,8 @@ func (h *e2eHistory) take(r *txn.Record) []string {
 // e2eUses returns the application that a kind needs; 0 where none is asked.
 func e2eUses(k txn.Kind) txn.App {
 	switch {
-	case k.IsTap():
-		return txn.AppTransit
+	case k.IsTap(): // a ride is paid from the purse
+		return txn.AppTransit | txn.AppPurse
 	case k == txn.Purchase || k == txn.Load || k == txn.Refund:
 		return txn.AppPurse
 	default:

@@ -131,14 +131,15 @@ func TestE2EMorning(t *testing.T) {
 // under load.
 func TestE2EFailpoints(t *testing.T) {
 	seed := e2eSeed(t, 2)
-	c := e2eLocal(t, seed, 400, false)
+	c := e2eLocal(t, seed, 1200, false)
 	rng := e2eRand(seed)
 	l := &e2eLives{c: c, killed: map[string]int{}}
 	for range 2 {
 		for _, name := range local.FailNames() {
 			count := 1 + rng.IntN(40) // a batch, or a commit
 			switch name {
-			case local.FailCheckpointBegin, local.FailCheckpointEnd, local.FailSegmentRotate:
+			case local.FailCheckpointBegin, local.FailCheckpointStates, local.FailCheckpointEnd,
+				local.FailSegmentRotate:
 				count = 1 + rng.IntN(2)
 			}
 			l.points = append(l.points, fmt.Sprintf("%s:%d", name, count))
@@ -193,7 +194,8 @@ func TestE2EKilledStarts(t *testing.T) {
 			c.node.kill()
 		}
 		for _, point := range []string{local.FailBeforeWrite, local.FailAfterWrite,
-			local.FailAfterSync, local.FailCheckpointBegin, local.FailCheckpointEnd} {
+			local.FailAfterSync, local.FailCheckpointBegin, local.FailCheckpointStates,
+			local.FailCheckpointEnd} {
 			err := c.node.start(failpointEnv + "=" + point + ":1")
 			if err == nil {
 				<-c.node.done() // dies at its first checkpoint, with or without work
