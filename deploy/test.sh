@@ -29,7 +29,19 @@ go run ./deploy/tidy . || failed=1
 # of continuous integration have two cores.
 go test -p 1 -timeout 20m ./... || failed=1
 (cd deploy/stack/chdbfront && go vet ./... && { [ "$stack" = no ] || go test -timeout 10m ./...; }) || failed=1
+# Keys in a hardware security module: SoftHSM stands in for one. The binding needs cgo.
+hsm=no
+if command -v gcc >/dev/null && command -v softhsm2-util >/dev/null; then
+  TAPSWITCH_REQUIRE_SOFTHSM=1 CGO_ENABLED=1 go test -tags pkcs11 ./crypto/keyring/... || failed=1
+  hsm=yes
+elif [ "$required" = 1 ]; then
+  echo "FAILED: gcc and softhsm2, which the PKCS#11 tests need, are not installed" >&2
+  failed=1
+fi
 
+if [ "$hsm" = no ]; then
+  echo "NOT RUN: the tests of PKCS#11 keys (apt-get install softhsm2 gcc)" >&2
+fi
 if [ "$stack" = no ]; then
   cat >&2 <<TEXT
 
@@ -40,5 +52,5 @@ $(sed 's/^/   /' "$why" | tail -n 12)
 ================================================================================
 TEXT
 fi
-[ $failed = 0 ] && echo "all tests passed (real servers: $stack)" || echo "TESTS FAILED" >&2
+[ $failed = 0 ] && echo "all tests passed (real servers: $stack, PKCS#11: $hsm)" || echo "TESTS FAILED" >&2
 exit $failed

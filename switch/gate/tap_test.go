@@ -103,32 +103,38 @@ func TestSameIDOtherCard(t *testing.T) {
 	}
 }
 
-// TestIDMemory: at least the last million ids are known, and memory is bounded.
+// TestIDMemory: nearly all of as many ids as a quarter of the places are known, an id is
+// never known for another card, and the oldest are forgotten.
 func TestIDMemory(t *testing.T) {
 	m := newIDMemory()
 	id := func(n int) txn.RequestID { return txn.RequestID{Boot: 1, Counter: uint32(n)} }
 	a, b := pan.Token{1}, pan.Token{2}
-	const known = idShards * idsPerShard
-	for n := range known / 2 {
+	const places = idShards * idSets * idWays
+	for n := range places / 4 {
 		if !m.claim(id(n), a) {
 			t.Fatalf("id %d is not new", n)
 		}
 	}
-	for n := range known / 2 {
-		if m.claim(id(n), b) || !m.claim(id(n), a) {
-			t.Fatalf("id %d is not known", n)
+	known := 0
+	for n := range places / 4 {
+		if !m.claim(id(n), b) {
+			known++
 		}
 	}
-	for n := range 3 * known {
-		m.claim(id(known+n), a)
+	if known < places/4*98/100 {
+		t.Errorf("%d of %d ids are known", known, places/4)
 	}
-	if !m.claim(id(0), b) {
-		t.Error("nothing is forgotten")
+	for n := range 6 * places {
+		m.claim(id(places+n), a)
 	}
-	for i := range m.shards {
-		if n := max(len(m.shards[i].now), len(m.shards[i].old)); n > idsPerShard {
-			t.Errorf("%d ids in a shard", n)
+	forgotten := 0
+	for n := range 1000 {
+		if m.claim(id(n), pan.Token{3}) {
+			forgotten++
 		}
+	}
+	if forgotten < 900 {
+		t.Errorf("%d of 1000 old ids are forgotten", forgotten)
 	}
 }
 
