@@ -1,0 +1,6 @@
+//go:build !race
+
+package link
+
+// raceDetector is off.
+const raceDetector = false

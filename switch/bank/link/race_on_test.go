@@ -1,0 +1,6 @@
+//go:build race
+
+package link
+
+// raceDetector is on: allocations and times mean nothing.
+const raceDetector = true
