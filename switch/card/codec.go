@@ -43,7 +43,7 @@ func (s *State) Append(dst []byte) []byte {
 	for i := range s.Recent {
 		dst = s.Recent[i].append(dst)
 	}
-	return dst
+	return s.appendBank(dst)
 }
 
 func (r *Recent) append(dst []byte) []byte {
@@ -80,14 +80,14 @@ func appendText(dst []byte, s string, limit int) []byte {
 	return append(append(dst, byte(len(s))), s...)
 }
 
-// Decode reads an encoded state into s, reusing s.Recent. It keeps nothing of b. On
+// Decode reads an encoded state into s, reusing s.Recent and s.Bank. It keeps nothing of b. On
 // ErrState s is undefined.
 func (s *State) Decode(b []byte) error {
 	d := reader{b: b}
 	if v := d.byte(); v != stateVersion {
 		return fmt.Errorf("%w: version %d, known %d", ErrState, v, stateVersion)
 	}
-	recent := s.Recent[:0]
+	recent, bank := s.Recent[:0], s.Bank[:0]
 	*s = State{Status: Status(d.byte()), Rider: txn.RiderCategory(d.byte())}
 	copy(s.Last4[:], d.take(len(s.Last4)))
 	s.Apps = txn.App(d.uint16())
@@ -107,7 +107,13 @@ func (s *State) Decode(b []byte) error {
 	for n := d.byte(); n > 0 && !d.bad; n-- {
 		recent = append(recent, d.recent())
 	}
-	s.Recent = recent
+	s.Recent, s.Bank = recent, bank
+	if len(d.b) > 0 && !d.bad {
+		for n := d.byte(); n > 0 && !d.bad; n-- {
+			s.Bank = append(s.Bank, d.bank())
+		}
+		d.bad = d.bad || len(s.Bank) == 0
+	}
 	if d.bad || len(d.b) != 0 || s.Status == StatusNone || s.Status >= statusEnd {
 		return fmt.Errorf("%w: %d bytes", ErrState, len(b))
 	}

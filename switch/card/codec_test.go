@@ -53,7 +53,35 @@ func drawState(t *rapid.T) card.State {
 		}
 		s.Recent = append(s.Recent, r)
 	}
+	for range rapid.IntRange(0, card.BankMax).Draw(t, "bank") {
+		s.Bank = append(s.Bank, drawBank(t))
+	}
 	return s
+}
+
+func drawBank(t *rapid.T) card.BankTxn {
+	minor := rapid.Int64Range(-int64(txn.MinorMax), int64(txn.MinorMax))
+	b := card.BankTxn{ID: drawID(t), Fingerprint: txn.Fingerprint{rapid.Byte().Draw(t, "print")},
+		Kind:   txn.Kind(rapid.IntRange(int(txn.BankPurchase), int(txn.BankAdjustment)).Draw(t, "kind")),
+		Phase:  card.Phase(rapid.IntRange(1, int(card.Dead)).Draw(t, "phase")),
+		Reason: txn.Reason(rapid.Byte().Draw(t, "reason")),
+		Amount: txn.Minor(minor.Draw(t, "amount")), Used: txn.Minor(minor.Draw(t, "used")),
+		Voided: rapid.Bool().Draw(t, "voided"), Booked: rapid.Bool().Draw(t, "booked"),
+		StandIn: rapid.Bool().Draw(t, "stand"), Tombstone: rapid.Bool().Draw(t, "stone"),
+		At: txn.Millis(rapid.Int64().Draw(t, "at")), Due: txn.Millis(rapid.Int64().Draw(t, "due")),
+		STAN: rapid.Uint32().Draw(t, "stan"), Tries: rapid.Uint16().Draw(t, "tries"),
+		Issuer: rapid.StringN(0, -1, card.BankIssuerMax).Draw(t, "issuer"),
+		Link:   rapid.StringN(0, -1, card.BankLinkMax).Draw(t, "link"),
+		Auth:   txn.AuthCode([]byte("A1B2C3")), Code: [2]byte{'0', '5'}}
+	copy(b.RRN[:], "632412000123")
+	copy(b.Sent[:], "1122093215")
+	if rapid.Bool().Draw(t, "has original") {
+		b.Original = drawID(t)
+	}
+	if n := rapid.IntRange(0, card.BankSealedMax).Draw(t, "sealed"); n > 0 {
+		b.Sealed = rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "bytes")
+	}
+	return b
 }
 
 func drawID(t *rapid.T) txn.RequestID {
@@ -79,6 +107,9 @@ func TestStateRoundTrip(t *testing.T) {
 		if len(got.Recent) == 0 && len(s.Recent) == 0 {
 			got.Recent, s.Recent = nil, nil
 		}
+		if len(got.Bank) == 0 && len(s.Bank) == 0 {
+			got.Bank, s.Bank = nil, nil
+		}
 		if !reflect.DeepEqual(got, s) {
 			t.Fatalf("\n got %+v\nwant %+v", got, s)
 		}
@@ -101,6 +132,15 @@ func greatest() card.State {
 			r.FullFare, r.Refunded = txn.MinorMax, txn.MinorMax
 		}
 		s.Recent = append(s.Recent, r)
+	}
+	for i := range card.BankMax {
+		b := card.BankTxn{Kind: txn.BankPurchase, Phase: card.Approved, Amount: txn.MinorMax,
+			Used: txn.MinorMax, At: 1 << 48, Due: 1 << 48, STAN: 999_999, Tries: math.MaxUint16,
+			Issuer: name, Link: name, Original: txn.RequestID{Boot: 1}}
+		if i < card.BankOpenMax {
+			b.Phase, b.Sealed = card.Reversing, make([]byte, card.BankSealedMax)
+		}
+		s.Bank = append(s.Bank, b)
 	}
 	return s
 }
@@ -126,8 +166,14 @@ func TestStatesThatCannotBeRead(t *testing.T) {
 	s := card.State{Status: card.Active, Issuer: "SZT", Balance: 5,
 		Journey: card.Journey{EnteredAt: 1, Station: "Futian"},
 		Recent:  []card.Recent{{Kind: txn.Refund, Charged: -5}, {Kind: txn.Load}}}
+	s.Bank = []card.BankTxn{{Kind: txn.BankVoid, Phase: card.Dead, Sealed: []byte{1}}}
 	good := s.Append(nil)
+	without := len((&card.State{Status: s.Status, Issuer: s.Issuer, Balance: s.Balance,
+		Journey: s.Journey, Recent: s.Recent}).Append(nil))
 	for n := range len(good) {
+		if n == without {
+			continue // a card without bank transactions
+		}
 		if err := s.Decode(good[:n]); !errors.Is(err, card.ErrState) {
 			t.Errorf("cut to %d of %d bytes: %v", n, len(good), err)
 		}
@@ -137,7 +183,8 @@ func TestStatesThatCannotBeRead(t *testing.T) {
 		"version 0":       append([]byte{0}, good[1:]...),
 		"version 2":       append([]byte{2}, good[1:]...),
 		"absent":          append([]byte{1, 0}, good[2:]...),
-		"status 3":        append([]byte{1, 3}, good[2:]...),
+		"status 4":        append([]byte{1, 4}, good[2:]...),
+		"no bank rows":    append(good[:without:without], 0),
 	} {
 		if err := s.Decode(b); !errors.Is(err, card.ErrState) {
 			t.Errorf("%s: %v", name, err)

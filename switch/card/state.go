@@ -19,8 +19,8 @@ import (
 // loads, since those are given back days later; requests served or decided within
 // RecentYoung are kept beyond that, up to RecentMax, so that a card used from many places
 // at once still knows them all, and a late request is answered again like any other.
-// RecentMax is what fits the store's limit of a state when every amount is as long as it
-// can be.
+// RecentMax and BankMax are what fits the store's limit of a state when every amount is as
+// long as it can be.
 const (
 	RecentKeep                = 8
 	RefundableKeep            = 8
@@ -38,6 +38,7 @@ const (
 	StatusNone Status = iota
 	Active
 	Inactive // enrolled, not yet handed out
+	Guest    // of another issuer, known by its bank transactions only
 	statusEnd
 )
 
@@ -46,7 +47,7 @@ func (s Status) String() string {
 	if s >= statusEnd {
 		return "unknown"
 	}
-	return [statusEnd]string{"none", "active", "inactive"}[s]
+	return [statusEnd]string{"none", "active", "inactive", "guest"}[s]
 }
 
 // State is everything that the switch knows of a card and needs to decide. The
@@ -69,6 +70,9 @@ type State struct {
 	// longer be told from a repeat.
 	Recent []Recent
 	Floor  txn.Millis
+
+	// Bank is the memory of bank transactions, oldest first.
+	Bank []BankTxn
 }
 
 // Journey is a metro ride in progress; the zero Journey is none.

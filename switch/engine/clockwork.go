@@ -12,15 +12,21 @@ import (
 // dueMax is how many due entries of a bucket one Tick takes on.
 const dueMax = 1000
 
-// Clockwork does what time demands: it closes journeys that were never left and cuts the
-// business day over. Whoever owns it calls Tick about once a second; what is due after a
+// Clockwork does what time demands: it closes journeys that were never left, says which
+// bank transactions are due, and cuts the business day over. Whoever owns it calls Tick about once a second; what is due after a
 // restart is done at the first one. Several processes may tick at once, since every
 // change is a compare-and-set.
 type Clockwork struct {
 	engine *Engine
 	clock  store.Clock
 	days   Calendar
+	banks  func([]BankDue)
 }
+
+// OnBank has f told of the bank transactions that are due, at every Tick until a commit
+// moves or removes them. f must not block. Call it before the first Tick; a process without
+// banks does not, and leaves them to one that has.
+func (c *Clockwork) OnBank(f func([]BankDue)) { c.banks = f }
 
 // Calendar says which business date an instant belongs to.
 type Calendar struct {
@@ -93,7 +99,13 @@ func (c *Clockwork) lapse(
 	var failed error
 	policy := c.engine.Policy()
 	requests := make([]*txn.Request, 0, len(due))
+	var banks []BankDue
 	for _, entry := range due {
+		if b, ok := parseBankKey(entry.Key); ok {
+			b.At = entry.At
+			banks = append(banks, b)
+			continue
+		}
 		card, journey, err := parseLapseKey(entry.Key)
 		if err != nil {
 			failed = fmt.Errorf("%w: %q", err, entry.Key)
@@ -103,6 +115,9 @@ func (c *Clockwork) lapse(
 			Kind: txn.JourneyLapse, Card: card, Original: journey, Currency: policy.Currency,
 			ServiceAt: now, ReceivedAt: now,
 		})
+	}
+	if c.banks != nil && len(banks) > 0 {
+		c.banks(banks)
 	}
 	for _, a := range c.engine.AuthorizeAll(ctx, requests) {
 		switch {

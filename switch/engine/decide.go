@@ -6,8 +6,8 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// View is what a decision rests on: the card as loaded (Known false: absent), and its
-// blacklist mark.
+// View is what a decision rests on: the card as loaded (Known false: absent, or a guest of
+// another issuer), and its blacklist mark.
 type View struct {
 	Card    card.State
 	Known   bool
@@ -33,6 +33,8 @@ type Result struct {
 	Due   []store.DueChange
 	// Reserve lets the commit pass the outbox's high-water mark.
 	Reserve bool
+	// Bank is the bank transaction that the request is about, as it is in Next.
+	Bank *card.BankTxn
 
 	listing   store.ListChange
 	discounts [2]txn.Discount
@@ -45,6 +47,10 @@ type Result struct {
 // The guards stand in order of precedence: the first that applies is the answer.
 // v.Card.Recent is taken over by out.Next and must not be used afterwards.
 func Decide(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result) {
+	if r.Bank != nil {
+		decideBank(v, r, p, now, out)
+		return
+	}
 	recent := out.Next.Recent
 	*out = Result{Next: v.Card}
 	if v.Known {
@@ -298,6 +304,7 @@ func (d *decider) enrol() txn.Reason {
 	d.out.Next = card.State{
 		Status: card.Active, Apps: e.Apps, Rider: e.Rider, Last4: d.r.Last4,
 		Issuer: e.Issuer, Currency: d.r.Currency, Recent: d.out.Next.Recent,
+		Bank: d.out.Next.Bank,
 	}
 	if e.ExpiresOn != 0 {
 		d.out.Next.ExpiresAt = txn.MillisOf(e.ExpiresOn.Next().Time()) - d.p.ZoneOffset

@@ -9,7 +9,10 @@ import (
 
 // Due keys name the card and the request that a due entry is about; the first byte says
 // what is to be done.
-const dueLapse = 'j'
+const (
+	dueLapse = 'j'
+	dueBank  = 'b'
+)
 
 const lapseKeySize = 1 + pan.TokenSize + txn.RequestIDSize
 
@@ -20,6 +23,29 @@ func appendLapseKey(dst []byte, card pan.Token, entry txn.RequestID) []byte {
 	dst = append(dst, dueLapse)
 	dst = append(dst, card[:]...)
 	return entry.AppendBinary(dst)
+}
+
+func appendBankKey(dst []byte, card pan.Token, id txn.RequestID) []byte {
+	dst = append(dst, dueBank)
+	dst = append(dst, card[:]...)
+	return id.AppendBinary(dst)
+}
+
+// BankDue is a bank transaction about which the switch must act.
+type BankDue struct {
+	Card pan.Token
+	ID   txn.RequestID
+	At   txn.Millis
+}
+
+// parseBankKey reads the key of a bank transaction; false for one of another kind.
+func parseBankKey(key []byte) (d BankDue, ok bool) {
+	if len(key) != lapseKeySize || key[0] != dueBank {
+		return d, false
+	}
+	copy(d.Card[:], key[1:])
+	d.ID = txn.DecodeRequestID(key[1+pan.TokenSize:])
+	return d, true
 }
 
 func parseLapseKey(key []byte) (card pan.Token, entry txn.RequestID, err error) {

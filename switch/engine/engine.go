@@ -43,7 +43,9 @@ type Answer struct {
 	Decision txn.Decision
 	Position txn.Position // of the settled record; zero when there is none
 	Date     txn.BusinessDate
-	Err      error // ErrInDoubt, ErrContended, or a fatal store error
+	// Bank is the bank transaction that the request is about, when it is about one.
+	Bank *card.BankTxn
+	Err  error // ErrInDoubt, ErrContended, or a fatal store error
 }
 
 // Options make an Engine.
@@ -198,13 +200,18 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	}
 	v := &s.view
 	v.Known, v.Version, v.Mark = w.current.Version > 0, w.current.Version, w.mark
-	if !v.Known {
+	if v.Version == 0 {
 		v.Card = stateless(v)
 	} else if err := v.Card.Decode(w.current.State); err != nil {
 		return e.fail(w, fmt.Errorf("%w: card %s: %w", store.ErrDamaged, w.request.Card, err))
 	}
+	v.Known = v.Version > 0 && v.Card.Status != card.Guest
 	Decide(v, w.request, e.policy.Load(), e.now(), &s.result)
 	w.answer.Decision = s.result.Decision
+	if b := s.result.Bank; b != nil {
+		about := *b
+		w.answer.Bank = &about
+	}
 	if s.result.Final {
 		w.commit.Err = nil
 		w.done = true
@@ -307,11 +314,12 @@ func (e *Engine) doubtful(ctx context.Context, w *work) {
 
 func (w *work) refuse(reason txn.Reason) {
 	w.answer.Decision = txn.Decision{Outcome: txn.Declined, Reason: reason}
+	w.answer.Bank = nil
 	w.done = true
 }
 
 func (e *Engine) fail(w *work, err error) bool {
-	w.answer.Decision, w.answer.Err = txn.Decision{}, err
+	w.answer.Decision, w.answer.Bank, w.answer.Err = txn.Decision{}, nil, err
 	w.done = true
 	return false
 }
@@ -326,6 +334,6 @@ func doubt(err error) error {
 
 // stateless returns the zero state with the view's memory kept for reuse.
 func stateless(v *View) (s card.State) {
-	s.Recent = v.Card.Recent[:0]
+	s.Recent, s.Bank = v.Card.Recent[:0], v.Card.Bank[:0]
 	return s
 }

@@ -39,13 +39,32 @@ const (
 	EpochMarker
 	// JourneyLapse closes a journey that was entered and never left.
 	JourneyLapse
+	// BankPurchase pays a merchant from the account of a bank card. ISO 8583 0200, or 0220
+	// when the terminal approved it off line.
+	BankPurchase
+	// BankRefund gives money back to a bank card. 0220.
+	BankRefund
+	// BankPreAuth holds an amount on a bank card. 0100.
+	BankPreAuth
+	// BankCompletion takes what a pre-authorization held, or a part of it. 0200 or 0220.
+	BankCompletion
+	// BankVoid takes one of the above back on the same day, by the merchant's wish. 0200
+	// or 0100.
+	BankVoid
+	// BankLoad pays a load of a purse from a bank account. 0200.
+	BankLoad
+	// BankReversal undoes one of the above whose outcome the terminal does not know. 0400.
+	BankReversal
+	// BankAdjustment books that a bank refused what had been accepted for it.
+	BankAdjustment
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{
 	"none", "metro_entry", "metro_exit", "bus_boarding", "purchase", "load", "refund",
 	"reversal", "balance", "enrol", "freeze", "release", "adjustment", "day_marker",
-	"epoch_marker", "journey_lapse",
+	"epoch_marker", "journey_lapse", "bank_purchase", "bank_refund", "bank_pre_auth",
+	"bank_completion", "bank_void", "bank_load", "bank_reversal", "bank_adjustment",
 }
 
 // String returns the kind's stable name, as in JSON and in the ledger.
@@ -71,6 +90,9 @@ func (k Kind) Valid() bool { return k > KindNone && k < kindEnd }
 
 // IsTap reports whether k is a gate or validator event.
 func (k Kind) IsTap() bool { return k == MetroEntry || k == MetroExit || k == BusBoarding }
+
+// IsBank reports whether k belongs to a card's bank function.
+func (k Kind) IsBank() bool { return k >= BankPurchase && k <= BankAdjustment }
 
 // IsMarker reports whether k belongs to the bucket rather than to a card.
 func (k Kind) IsMarker() bool { return k == DayMarker || k == EpochMarker }

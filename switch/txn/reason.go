@@ -49,6 +49,7 @@ const (
 	OriginalReversed
 	OriginalNotRefundable
 	RefundTooLarge
+	OriginalMismatch
 )
 
 // The offline counter.
@@ -68,6 +69,15 @@ const (
 	LimitExceeded Reason = 140 + iota
 	BalanceTooHigh
 	InsufficientFunds
+)
+
+// The bank that issued the card, and the way to it.
+const (
+	NoRoute Reason = 150 + iota
+	IssuerUnavailable
+	IssuerDeclined
+	IssuerTimeout
+	TooManyOpen
 )
 
 // The freeze desk.
@@ -132,6 +142,8 @@ var reasonTexts = [reasonEnd]Text{
 		"The original transaction cannot be refunded", "原交易不可退款"},
 	RefundTooLarge: {"refund_too_large", "13",
 		"The refund exceeds what is left of the original", "退款金额超过原交易余额"},
+	OriginalMismatch: {"original_mismatch", "64",
+		"The amount is not that of the original transaction", "金额与原交易不符"},
 	CounterSeen: {"offline_counter_seen", "94",
 		"This offline counter of the card was booked already", "该脱机交易序号已入账"},
 	PassBack: {"journey_open", "12",
@@ -146,6 +158,14 @@ var reasonTexts = [reasonEnd]Text{
 	BalanceTooHigh: {"balance_too_high", "61",
 		"The balance would exceed its limit", "余额超过上限"},
 	InsufficientFunds: {"insufficient_funds", "51", "The balance is too low", "余额不足"},
+	NoRoute:           {"no_route", "92", "No bank is known for this card", "无法路由到发卡行"},
+	IssuerUnavailable: {"issuer_unavailable", "91",
+		"The card's bank cannot be reached", "发卡方暂不可用"},
+	IssuerDeclined: {"issuer_declined", "05", "The card's bank declined", "发卡方拒绝交易"},
+	IssuerTimeout: {"issuer_timeout", "98",
+		"The card's bank did not answer; the transaction is being reversed", "发卡方应答超时,交易将冲正"},
+	TooManyOpen: {"too_many_transactions", "65",
+		"Too many transactions of this card in a short time", "该卡交易过于频繁"},
 	ReleaseClosed: {"release_closed", "62",
 		"The card can never be released again", "此卡已补换或注销,不可解挂"},
 	NotListed:      {"card_not_frozen", "12", "The card is not frozen", "此卡未挂失或冻结"},

@@ -63,6 +63,8 @@ type Request struct {
 	Enrolment Enrolment
 	// Freeze and release.
 	Listing Listing
+	// Bank is set for the kinds of a bank card, nil for all others.
+	Bank *BankWork
 }
 
 // Enrolment is what opens a card.
@@ -138,7 +140,7 @@ func (r *Request) Fingerprint() Fingerprint {
 	b = binary.BigEndian.AppendUint64(b, uint64(r.FullFare))
 	b = r.Original.AppendBinary(b)
 	b = binary.BigEndian.AppendUint32(b, r.OfflineCounter)
-	b = binary.BigEndian.AppendUint64(b, uint64(r.ServiceAt))
+	b = binary.BigEndian.AppendUint64(b, uint64(r.servedAt()))
 	b = binary.BigEndian.AppendUint32(b, r.STAN)
 	for _, s := range [...]string{
 		r.Place.Operator, r.Place.Line, r.Place.Station, r.Place.Merchant, r.RRN,
@@ -152,8 +154,20 @@ func (r *Request) Fingerprint() Fingerprint {
 	case Freeze, Release:
 		b = binary.BigEndian.AppendUint32(b, r.Listing.Mark.Uint32())
 	}
+	if r.Bank != nil {
+		b = append(append(append(b, r.Bank.Type...), 0), r.Bank.LocalAt...)
+	}
 	sum := sha256.Sum256(b)
 	return Fingerprint(sum[:8])
+}
+
+// servedAt is the service time as far as the sender gave it: terminals of banks often send
+// none, and then it is the time of receipt, which differs between the copies of a request.
+func (r *Request) servedAt() Millis {
+	if r.Bank != nil {
+		return 0
+	}
+	return r.ServiceAt
 }
 
 func boolByte(v bool) byte {

@@ -25,6 +25,9 @@ func TestFingerprintDigestsEveryField(t *testing.T) {
 	for _, kind := range []txn.Kind{txn.Purchase, txn.Enrol, txn.Freeze} {
 		base := txn.Request{Kind: kind, ID: txn.RequestID{Boot: 1}, Card: pan.Token{1}}
 		eachField(reflect.TypeFor[txn.Request](), "", nil, func(name string, index []int) {
+			if name == "Bank" {
+				return // see TestFingerprintOfBankRequests
+			}
 			changed := base
 			change(reflect.ValueOf(&changed).Elem().FieldByIndex(index))
 			differs := changed.Fingerprint() != base.Fingerprint()
@@ -37,6 +40,33 @@ func TestFingerprintDigestsEveryField(t *testing.T) {
 				t.Errorf("%s %s: fingerprint differs %v, reason not to: %q", kind, name, differs, why)
 			}
 		})
+	}
+}
+
+// Of a bank transaction what the sender said is digested; what the switch and the bank add
+// differs between the copies.
+func TestFingerprintOfBankRequests(t *testing.T) {
+	of := func(change func(*txn.Request, *txn.BankWork)) txn.Fingerprint {
+		w := txn.BankWork{Type: "00000022", LocalAt: "093215"}
+		r := txn.Request{Kind: txn.BankPurchase, Amount: 5, STAN: 7, Bank: &w, ServiceAt: 1}
+		change(&r, &w)
+		return r.Fingerprint()
+	}
+	base := of(func(*txn.Request, *txn.BankWork) {})
+	for name, change := range map[string]func(*txn.Request, *txn.BankWork){
+		"type":   func(_ *txn.Request, w *txn.BankWork) { w.Type = "20000023" },
+		"time":   func(_ *txn.Request, w *txn.BankWork) { w.LocalAt = "093216" },
+		"amount": func(r *txn.Request, _ *txn.BankWork) { r.Amount = 6 },
+	} {
+		if of(change) == base {
+			t.Errorf("%s is not digested", name)
+		}
+	}
+	if of(func(r *txn.Request, w *txn.BankWork) {
+		r.ServiceAt, r.ReceivedAt = 2, 3
+		w.STAN, w.Link, w.Due, w.Step, w.Sealed = 9, "icbc", 4, txn.BankApprove, []byte{1}
+	}) != base {
+		t.Error("what the switch adds is digested")
 	}
 }
 

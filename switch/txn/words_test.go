@@ -26,7 +26,7 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: tap %v, marker %v", k, k.IsTap(), k.IsMarker())
 		}
 	}
-	if len(names) != 15 {
+	if len(names) != 23 {
 		t.Errorf("%d kinds", len(names))
 	}
 	for _, bad := range []string{"", "none", "tap", "Purchase"} {
@@ -38,7 +38,8 @@ func TestKinds(t *testing.T) {
 		t.Error("unknown kinds are valid")
 	}
 	// On disk and on the wire.
-	if txn.MetroEntry != 1 || txn.Purchase != 4 || txn.Reversal != 7 || txn.JourneyLapse != 15 {
+	if txn.MetroEntry != 1 || txn.Purchase != 4 || txn.Reversal != 7 || txn.JourneyLapse != 15 ||
+		txn.BankPurchase != 16 || txn.BankAdjustment != 23 {
 		t.Error("a kind's number changed")
 	}
 }

@@ -1,0 +1,249 @@
+package card
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// The memory of bank transactions. BankMax is how many a card keeps, BankOpenMax how many
+// of them may be open at once, and one that is younger than BankYoung is never forgotten:
+// a repeat or reversal of it may come any moment. BankPreAuthKeep is how long a
+// pre-authorization waits for its completion (30 days, UnionPay).
+const (
+	BankMax                    = 14
+	BankOpenMax                = 6
+	BankYoung       txn.Millis = 2 * 60 * 1000
+	BankPreAuthKeep txn.Millis = 30 * 24 * 60 * 60 * 1000
+	BankSealedMax              = 256 // bytes of what a reversal or advice needs
+	BankLinkMax                = 16  // bytes of the name of a link
+	BankIssuerMax              = 16  // bytes of the name of an issuer
+)
+
+// Phase is where a bank transaction stands. Numbers go to disk: append only.
+type Phase uint8
+
+// The phases. Pending, Reversing and Advising are open: their due time says when the switch
+// acts again by itself.
+const (
+	PhaseNone Phase = iota
+	// Pending: committed, and on its way to the bank or about to be. When its due time
+	// passes without an answer, it is reversed.
+	Pending
+	// Approved, Declined and Reversed are the three ends.
+	Approved
+	Declined
+	Reversed
+	// Reversing: it ends as reversed; the bank is told until it answers.
+	Reversing
+	// Advising: the bank is told, not asked, until it answers. Booked says whether the
+	// terminal has the approval already.
+	Advising
+	// Dead: the bank refuses what it was told, or never answered. A person decides.
+	Dead
+	phaseEnd
+)
+
+// String returns the phase's stable name.
+func (p Phase) String() string {
+	if p >= phaseEnd {
+		return "unknown"
+	}
+	return [phaseEnd]string{"none", "pending", "approved", "declined", "reversed", "reversing",
+		"advising", "dead"}[p]
+}
+
+// Open reports whether the switch has something left to do.
+func (p Phase) Open() bool { return p == Pending || p == Reversing || p == Advising }
+
+// BankTxn is one transaction of the card's bank function with what is needed to answer a
+// repeat, to undo it, and to tell the bank.
+type BankTxn struct {
+	ID          txn.RequestID // as the terminal or acquirer sent it
+	Fingerprint txn.Fingerprint
+	Kind        txn.Kind
+	Phase       Phase
+	Reason      txn.Reason
+	// Original is what a void, refund or completion refers to; zero when it is not one of
+	// this switch.
+	Original txn.RequestID
+	Amount   txn.Minor
+	// Used is how much of it refunds or a completion have taken.
+	Used txn.Minor
+	// Voided: a void of it was approved. Booked: its approval is in the ledger. StandIn:
+	// the switch approved in the bank's place.
+	Voided, Booked, StandIn bool
+	// Tombstone: its reversal came before it; it must never be executed.
+	Tombstone bool
+	At        txn.Millis // when the switch took it up
+
+	Auth txn.AuthCode // of the bank, or of the switch when it stood in
+	// Code is the bank's field 39 as it was sent; zero before an answer.
+	Code   [2]byte
+	RRN    [12]byte // that the switch gave it
+	Issuer string
+	// Link is where it went; STAN and Sent (field 7) identify it there.
+	Link string
+	STAN uint32
+	Sent [10]byte
+	// Due is when the switch acts next, Tries how often it told the bank.
+	Due   txn.Millis
+	Tries uint16
+	// Sealed is what a message to the bank is made of, enciphered. Only while it may be
+	// needed.
+	Sealed []byte
+}
+
+// FindBank returns the index of id in the memory of bank transactions, or -1.
+func (s *State) FindBank(id txn.RequestID) int {
+	for i := len(s.Bank) - 1; i >= 0; i-- {
+		if s.Bank[i].ID == id {
+			return i
+		}
+	}
+	return -1
+}
+
+// RoomForBank makes room for one more transaction at instant now by forgetting the oldest
+// that need not be kept. It returns false when there is none.
+func (s *State) RoomForBank(now txn.Millis) bool {
+	open := 0
+	for i := range s.Bank {
+		if s.Bank[i].Phase.Open() || s.Bank[i].Phase == Dead {
+			open++
+		}
+	}
+	if open >= BankOpenMax {
+		return false
+	}
+	if len(s.Bank) < BankMax {
+		return true
+	}
+	if i := s.forgettable(now); i >= 0 {
+		s.Bank = slices.Delete(s.Bank, i, i+1)
+		return true
+	}
+	return false
+}
+
+// forgettable returns the transaction to be forgotten first, -1 for none: what has failed
+// before what may still be voided or refunded, and of each the oldest.
+func (s *State) forgettable(now txn.Millis) int {
+	best := [3]int{-1, -1, -1}
+	for i := range s.Bank {
+		b := &s.Bank[i]
+		if b.Phase.Open() || b.Phase == Dead || b.At > now-BankYoung {
+			continue
+		}
+		class := 1
+		switch {
+		case b.Phase != Approved || b.Voided:
+			class = 0
+		case b.Kind == txn.BankPreAuth && b.Used == 0 && b.At > now-BankPreAuthKeep:
+			class = 2
+		}
+		if best[class] < 0 {
+			best[class] = i
+		}
+	}
+	for _, i := range best {
+		if i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+const (
+	bankVoided = 1 << iota
+	bankBooked
+	bankStandIn
+	bankTombstone
+)
+
+func (b *BankTxn) flags() (f byte) {
+	for i, set := range [...]bool{b.Voided, b.Booked, b.StandIn, b.Tombstone} {
+		if set {
+			f |= 1 << i
+		}
+	}
+	return f
+}
+
+// appendBank appends the section of bank transactions: nothing for a card without.
+func (s *State) appendBank(dst []byte) []byte {
+	if len(s.Bank) == 0 {
+		return dst
+	}
+	dst = append(dst, byte(len(s.Bank)))
+	for i := range s.Bank {
+		dst = s.Bank[i].append(dst)
+	}
+	return dst
+}
+
+func (b *BankTxn) append(dst []byte) []byte {
+	dst = b.ID.AppendBinary(dst)
+	dst = append(dst, b.Fingerprint[:]...)
+	dst = append(dst, byte(b.Kind), byte(b.Phase), byte(b.Reason), b.flags())
+	dst = append(dst, b.Auth[:]...)
+	dst = append(dst, b.Code[:]...)
+	dst = append(dst, b.RRN[:]...)
+	dst = append(dst, b.Sent[:]...)
+	if b.Original.IsZero() {
+		dst = append(dst, 0)
+	} else {
+		dst = b.Original.AppendBinary(append(dst, 1))
+	}
+	dst = binary.AppendVarint(dst, int64(b.Amount))
+	dst = binary.AppendVarint(dst, int64(b.Used))
+	dst = binary.AppendVarint(dst, int64(b.At))
+	dst = binary.AppendVarint(dst, int64(b.Due))
+	dst = binary.AppendUvarint(dst, uint64(b.STAN))
+	dst = binary.AppendUvarint(dst, uint64(b.Tries))
+	dst = appendText(dst, b.Issuer, BankIssuerMax)
+	dst = appendText(dst, b.Link, BankLinkMax)
+	dst = binary.AppendUvarint(dst, uint64(len(b.Sealed)))
+	return append(dst, b.Sealed...)
+}
+
+const bankFixed = txn.RequestIDSize + len(txn.Fingerprint{}) + 4 +
+	len(txn.AuthCode{}) + 2 + 12 + 10 + 1
+
+func (d *reader) bank() (b BankTxn) {
+	f := d.take(bankFixed)
+	if f == nil {
+		return b
+	}
+	b.ID = txn.DecodeRequestID(f)
+	f = f[txn.RequestIDSize:]
+	f = f[copy(b.Fingerprint[:], f):]
+	b.Kind, b.Phase, b.Reason = txn.Kind(f[0]), Phase(f[1]), txn.Reason(f[2])
+	b.Voided, b.Booked = f[3]&bankVoided != 0, f[3]&bankBooked != 0
+	b.StandIn, b.Tombstone = f[3]&bankStandIn != 0, f[3]&bankTombstone != 0
+	f = f[4:]
+	for _, to := range [][]byte{b.Auth[:], b.Code[:], b.RRN[:], b.Sent[:]} {
+		f = f[copy(to, f):]
+	}
+	switch f[0] {
+	case 0:
+	case 1:
+		b.Original = d.requestID()
+	default:
+		d.bad = true
+	}
+	b.Amount, b.Used = txn.Minor(d.varint()), txn.Minor(d.varint())
+	b.At, b.Due = txn.Millis(d.varint()), txn.Millis(d.varint())
+	b.STAN, b.Tries = uint32(d.uvarint()), uint16(d.uvarint())
+	b.Issuer, b.Link = d.text(), d.text()
+	if n := d.uvarint(); n > BankSealedMax {
+		d.bad = true
+	} else if n > 0 {
+		b.Sealed = slices.Clone(d.take(int(n)))
+	}
+	if b.Phase == PhaseNone || b.Phase >= phaseEnd || !b.Kind.IsBank() {
+		d.bad = true
+	}
+	return b
+}

@@ -1,0 +1,514 @@
+package engine
+
+import (
+	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// The life of a bank transaction. It is taken up as pending before anything leaves the
+// switch, and ends as exactly one of approved, declined and reversed:
+//
+//	begin ──► pending ──► approved ──► reversing ──► reversed
+//	   │         ├──────► declined         ▲ │
+//	   │         ├─ doubt ─────────────────┘ └─► dead (a person decides)
+//	   └─ accept ┴──────► advising ──► approved, declined, dead
+//
+// Every arrow is one commit. What the switch must do by itself stands in the due queue, put
+// there by the commit that made it necessary.
+
+// AccountIssuer begins the accounts of the banks that pay for their cards: "issuer/ICBC".
+const AccountIssuer = "issuer/"
+
+// completionPercent bounds a completion by the amount that was held (UnionPay: 115 %).
+const completionPercent = 115
+
+// bankDecider carries the arguments of one decision about a bank transaction.
+type bankDecider struct {
+	v   *View
+	r   *txn.Request
+	w   *txn.BankWork
+	p   *Policy
+	now txn.Millis
+	out *Result
+	fp  txn.Fingerprint
+}
+
+// decideBank is Decide for requests with BankWork.
+func decideBank(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result) {
+	*out = Result{Next: v.Card}
+	if v.Version == 0 {
+		out.Next = card.State{Status: card.Guest, Last4: r.Last4, Issuer: r.Bank.Issuer,
+			Currency: r.Currency, Bank: v.Card.Bank[:0], Recent: v.Card.Recent[:0]}
+	}
+	d := bankDecider{v: v, r: r, w: r.Bank, p: p, now: now, out: out, fp: r.Fingerprint()}
+	switch {
+	case d.w.Step != txn.BankBegin:
+		d.step()
+	case r.Kind == txn.BankReversal:
+		d.reverse()
+	default:
+		d.begin()
+	}
+}
+
+// begin takes a transaction up.
+func (d *bankDecider) begin() {
+	if i := d.out.Next.FindBank(d.r.ID); i >= 0 {
+		d.repeated(&d.out.Next.Bank[i])
+		return
+	}
+	reason := d.refusal()
+	original := -1
+	if reason == txn.ReasonNone {
+		original, reason = d.original()
+	}
+	if !d.out.Next.RoomForBank(d.now) {
+		d.refuse(txn.TooManyOpen)
+		return
+	}
+	if original >= 0 {
+		// Making room may have moved it.
+		original, _ = d.original()
+	}
+	b := card.BankTxn{ID: d.r.ID, Fingerprint: d.fp, Kind: d.r.Kind, Phase: card.Pending,
+		Amount: d.r.Amount, At: d.now, RRN: d.w.RRN, Issuer: d.w.Issuer, Link: d.w.Link,
+		STAN: d.w.STAN, Sent: d.w.Sent, Due: d.w.Due, Sealed: d.w.Sealed}
+	if original >= 0 {
+		b.Original = d.out.Next.Bank[original].ID
+	}
+	d.out.Next.Bank = append(d.out.Next.Bank, b)
+	i := len(d.out.Next.Bank) - 1
+	switch {
+	case reason != txn.ReasonNone:
+		d.end(i, card.Declined, reason)
+	case d.w.Accept:
+		d.advise(i)
+	default:
+		d.wait(i)
+	}
+}
+
+// repeated answers a transaction that the card remembers.
+func (d *bankDecider) repeated(b *card.BankTxn) {
+	switch {
+	case b.Tombstone:
+		d.refuse(txn.OriginalReversed)
+	case b.Fingerprint != d.fp:
+		d.refuse(txn.IDReused)
+	default:
+		d.show(b)
+		d.out.Decision.Replay = true
+	}
+}
+
+// show answers with what b says, and commits nothing but that it is so.
+func (d *bankDecider) show(b *card.BankTxn) {
+	d.out.Bank = b
+	d.out.Decision = decisionOf(b)
+}
+
+// decisionOf returns the answer that b holds; OutcomeNone while there is none.
+func decisionOf(b *card.BankTxn) txn.Decision {
+	switch b.Phase {
+	case card.Approved:
+		return txn.Decision{Outcome: txn.Approved, Charged: charge(b), AuthCode: b.Auth}
+	case card.Declined, card.Reversed, card.Reversing:
+		return txn.Decision{Outcome: txn.Declined, Reason: b.Reason}
+	case card.Advising, card.Dead:
+		if b.Booked && b.Reason == txn.ReasonNone {
+			return txn.Decision{Outcome: txn.Approved, Charged: charge(b), AuthCode: b.Auth}
+		}
+		if b.Phase == card.Dead {
+			return txn.Decision{Outcome: txn.Declined, Reason: max(b.Reason, txn.IssuerDeclined)}
+		}
+	}
+	return txn.Decision{}
+}
+
+// refuse answers without a trace in the card.
+func (d *bankDecider) refuse(reason txn.Reason) {
+	d.out.Decision = txn.Decision{Outcome: txn.Declined, Reason: reason}
+}
+
+// refusal returns the first reason that needs no other transaction.
+func (d *bankDecider) refusal() txn.Reason {
+	c := &d.out.Next
+	listed := card.Refusal(d.v.Mark, txn.AppBank)
+	switch {
+	case d.r.Currency != d.p.Currency:
+		return txn.UnknownCurrency
+	case d.r.Amount <= 0 || !d.r.Amount.Valid():
+		return txn.InvalidAmount
+	case listed != txn.ReasonNone:
+		return listed
+	case d.w.Reason != txn.ReasonNone:
+		return d.w.Reason // what the router found: no way, or a limit
+	case c.Status == card.Inactive:
+		return txn.CardNotActive
+	case c.Status == card.Active && !c.Apps.Has(txn.AppBank):
+		return txn.ApplicationClosed
+	case c.Status == card.Active && c.ExpiresAt != 0 && d.now >= c.ExpiresAt:
+		return txn.CardExpired
+	default:
+		return txn.ReasonNone
+	}
+}
+
+// original finds what a void, refund or completion refers to, and why it cannot; -1
+// without a reason for a transaction that refers to none, or to one that only the bank knows.
+func (d *bankDecider) original() (int, txn.Reason) {
+	switch d.r.Kind {
+	case txn.BankVoid, txn.BankRefund, txn.BankCompletion:
+	default:
+		return -1, txn.ReasonNone
+	}
+	i := d.find()
+	if i < 0 {
+		if d.w.OriginalElsewhere {
+			return -1, txn.ReasonNone
+		}
+		return -1, txn.OriginalUnknown
+	}
+	b := &d.out.Next.Bank[i]
+	switch {
+	case b.Voided || b.Phase == card.Reversing || b.Phase == card.Reversed:
+		return i, txn.OriginalReversed
+	case b.Phase != card.Approved && !(b.Phase == card.Advising && b.Booked):
+		return i, txn.OriginalDeclined
+	}
+	return i, d.fits(b)
+}
+
+// find returns the original by its id, by the reference that the switch gave it, or by its
+// authorization code.
+func (d *bankDecider) find() int {
+	if !d.r.Original.IsZero() {
+		if i := d.out.Next.FindBank(d.r.Original); i >= 0 {
+			return i
+		}
+	}
+	for i := range d.out.Next.Bank {
+		b := &d.out.Next.Bank[i]
+		switch {
+		case b.ID == d.r.ID || b.Tombstone:
+		case d.w.OriginalRRN != [12]byte{} && b.RRN == d.w.OriginalRRN && voidable(b.Kind):
+			return i
+		case d.w.OriginalAuth != txn.AuthCode{} && b.Auth == d.w.OriginalAuth &&
+			(b.Kind == txn.BankPreAuth) == (d.r.Kind == txn.BankCompletion):
+			return i
+		}
+	}
+	return -1
+}
+
+func voidable(k txn.Kind) bool {
+	return k == txn.BankPurchase || k == txn.BankPreAuth || k == txn.BankCompletion
+}
+
+// fits tells why the transaction does not go with its original. Others of its kind that
+// are still open count as if they were approved.
+func (d *bankDecider) fits(b *card.BankTxn) txn.Reason {
+	taken, voiding := b.Used, false
+	for i := range d.out.Next.Bank {
+		o := &d.out.Next.Bank[i]
+		if o.Original != b.ID || o.ID == d.r.ID || o.Phase != card.Pending && o.Phase != card.Advising ||
+			o.Booked {
+			continue
+		}
+		taken += o.Amount
+		voiding = voiding || o.Kind == txn.BankVoid
+	}
+	switch {
+	case voiding:
+		return txn.OriginalReversed
+	case d.r.Kind == txn.BankVoid && !voidable(b.Kind):
+		return txn.OriginalNotRefundable
+	case d.r.Kind == txn.BankVoid && taken != 0:
+		return txn.OriginalNotRefundable
+	case d.r.Kind == txn.BankVoid && d.r.Amount != b.Amount:
+		return txn.OriginalMismatch
+	case d.r.Kind == txn.BankRefund && b.Kind != txn.BankPurchase && b.Kind != txn.BankCompletion:
+		return txn.OriginalNotRefundable
+	case d.r.Kind == txn.BankRefund && d.r.Amount > b.Amount-taken:
+		return txn.RefundTooLarge
+	case d.r.Kind == txn.BankCompletion && (b.Kind != txn.BankPreAuth || taken != 0):
+		return txn.OriginalNotRefundable
+	case d.r.Kind == txn.BankCompletion && d.r.Amount > b.Amount/100*completionPercent+
+		b.Amount%100*completionPercent/100:
+		return txn.RefundTooLarge
+	default:
+		return txn.ReasonNone
+	}
+}
+
+// wait leaves transaction i pending: the bank is asked next.
+func (d *bankDecider) wait(i int) {
+	d.out.Write = true
+	d.out.Bank = &d.out.Next.Bank[i]
+	d.due(i)
+}
+
+// advise approves transaction i in the bank's place and has the bank told.
+func (d *bankDecider) advise(i int) {
+	b := &d.out.Next.Bank[i]
+	b.Phase, b.Booked, b.Due = card.Advising, true, d.w.Due
+	b.StandIn = !d.w.Accept
+	b.Auth = d.w.Auth
+	if b.Auth == (txn.AuthCode{}) {
+		b.Auth = txn.AuthCodeOf(b.Fingerprint)
+	}
+	d.take(b, +1)
+	d.book(b, txn.Approved)
+	d.due(i)
+}
+
+// end gives transaction i its end.
+func (d *bankDecider) end(i int, phase card.Phase, reason txn.Reason) {
+	b := &d.out.Next.Bank[i]
+	open := b.Phase.Open() && b.Due != 0 && d.w.Step != txn.BankBegin
+	b.Phase, b.Reason = phase, reason
+	b.Due, b.Sealed = 0, nil
+	d.out.Write = true
+	d.out.Bank = b
+	d.out.Decision = decisionOf(b)
+	if open {
+		d.undue(b)
+	}
+	if phase == card.Approved {
+		if !b.Booked {
+			b.Booked = true
+			d.take(b, +1)
+			d.book(b, txn.Approved)
+		}
+		return
+	}
+	if phase == card.Declined {
+		d.book(b, txn.Declined)
+	}
+}
+
+// take books (sign +1) or unbooks (-1) in the original what b takes of it.
+func (d *bankDecider) take(b *card.BankTxn, sign txn.Minor) {
+	if b.Original.IsZero() {
+		return
+	}
+	i := d.out.Next.FindBank(b.Original)
+	if i < 0 {
+		return
+	}
+	o := &d.out.Next.Bank[i]
+	if b.Kind == txn.BankVoid {
+		o.Voided = sign > 0
+		// What the voided one took of its own original is free again.
+		d.take(o, -sign)
+		return
+	}
+	o.Used += sign * b.Amount
+}
+
+// due puts transaction i into the due queue.
+func (d *bankDecider) due(i int) {
+	b := &d.out.Next.Bank[i]
+	key := appendBankKey(d.out.dueKeys[0][:0], d.r.Card, b.ID)
+	d.out.due[0] = store.DueChange{Key: key, At: b.Due}
+	d.out.Due = d.out.due[:1]
+}
+
+func (d *bankDecider) undue(b *card.BankTxn) {
+	key := appendBankKey(d.out.dueKeys[0][:0], d.r.Card, b.ID)
+	d.out.due[0] = store.DueChange{Key: key, Remove: true}
+	d.out.Due = d.out.due[:1]
+}
+
+// step takes a transaction that was begun one step further. One that is past it stays as
+// it is, and the answer says where it stands.
+func (d *bankDecider) step() {
+	i := d.out.Next.FindBank(d.r.ID)
+	if i < 0 || d.out.Next.Bank[i].Tombstone {
+		d.refuse(txn.OriginalUnknown)
+		d.dropDue()
+		return
+	}
+	b := &d.out.Next.Bank[i]
+	d.show(b)
+	switch d.w.Step {
+	case txn.BankRedirect:
+		if b.Phase == card.Pending {
+			b.Link, b.STAN, b.Sent, b.Due = d.w.Link, d.w.STAN, d.w.Sent, d.w.Due
+			d.wait(i)
+		}
+	case txn.BankApprove:
+		if b.Phase == card.Pending || b.Phase == card.Advising {
+			if d.w.Auth != (txn.AuthCode{}) {
+				b.Auth = d.w.Auth
+			}
+			b.Code = d.w.Code
+			d.end(i, card.Approved, txn.ReasonNone)
+		}
+	case txn.BankDecline:
+		d.declined(i)
+	case txn.BankDoubt:
+		d.doubt(i)
+	case txn.BankAccept:
+		if b.Phase == card.Pending {
+			d.advise(i)
+			d.out.Decision = decisionOf(b)
+		}
+	case txn.BankAgain, txn.BankDone, txn.BankGiveUp, txn.BankRetry, txn.BankClose:
+		d.deliver(i)
+	}
+	if !b.Phase.Open() {
+		d.dropDue()
+	}
+}
+
+// dropDue takes a due entry away that has nothing behind it any more.
+func (d *bankDecider) dropDue() {
+	if len(d.out.Due) == 0 {
+		d.undue(&card.BankTxn{ID: d.r.ID})
+	}
+}
+
+// declined ends a transaction that the bank refused, or that never left.
+func (d *bankDecider) declined(i int) {
+	b := &d.out.Next.Bank[i]
+	reason := d.w.Reason
+	if reason == txn.ReasonNone {
+		reason = txn.IssuerDeclined
+	}
+	switch {
+	case b.Phase == card.Advising && b.Booked:
+		// The terminal has the approval, the bank will not pay: finance must know.
+		b.Phase, b.Code, b.Due = card.Dead, d.w.Code, 0
+		d.out.Write = true
+		d.adjust(b)
+		d.undue(b)
+	case b.Phase == card.Pending || b.Phase == card.Advising:
+		b.Code = d.w.Code
+		d.end(i, card.Declined, reason)
+	}
+}
+
+// doubt has a transaction reversed whose outcome nobody knows. A refund is told again
+// instead: a bank that gave the money back must not be asked to take it again.
+func (d *bankDecider) doubt(i int) {
+	b := &d.out.Next.Bank[i]
+	if b.Phase != card.Pending {
+		return
+	}
+	b.Due = d.w.Due
+	d.out.Write = true
+	if b.Kind == txn.BankRefund {
+		b.Phase = card.Advising
+		d.due(i)
+		d.out.Decision = decisionOf(b)
+		return
+	}
+	b.Phase, b.Reason = card.Reversing, txn.IssuerTimeout
+	d.book(b, txn.Declined)
+	d.due(i)
+}
+
+// deliver is what becomes of a message that tells the bank.
+func (d *bankDecider) deliver(i int) {
+	b := &d.out.Next.Bank[i]
+	telling := b.Phase == card.Reversing || b.Phase == card.Advising
+	switch {
+	case d.w.Step == txn.BankAgain && telling:
+		b.Tries = min(b.Tries, 1<<15) + 1
+		b.Due = d.w.Due
+		if d.w.STAN != 0 && b.Phase == card.Advising {
+			b.Link, b.STAN, b.Sent = d.w.Link, d.w.STAN, d.w.Sent
+		}
+		d.wait(i)
+	case d.w.Step == txn.BankDone && b.Phase == card.Reversing:
+		d.end(i, card.Reversed, b.Reason)
+	case d.w.Step == txn.BankGiveUp && telling:
+		b.Phase, b.Code, b.Due = card.Dead, d.w.Code, 0
+		d.out.Write = true
+		d.undue(b)
+	case d.w.Step == txn.BankRetry && b.Phase == card.Dead && len(b.Sealed) > 0:
+		b.Phase, b.Due = card.Advising, d.w.Due
+		if b.Reason != txn.ReasonNone {
+			b.Phase = card.Reversing
+		}
+		d.wait(i)
+	case d.w.Step == txn.BankClose && b.Phase == card.Dead:
+		phase := card.Approved
+		if b.Reason != txn.ReasonNone {
+			phase = card.Reversed
+		}
+		b.Booked = true // the money was placed by whoever closes it
+		d.end(i, phase, b.Reason)
+	}
+}
+
+// reverse undoes a transaction by the wish of its terminal or acquirer. It is never refused
+// for what became of the card, and saying it twice is saying it once.
+func (d *bankDecider) reverse() {
+	i := d.find()
+	if i < 0 {
+		d.tombstone()
+		return
+	}
+	b := &d.out.Next.Bank[i]
+	d.out.Bank = b
+	if d.r.Amount != 0 && d.r.Amount != b.Amount && !b.Tombstone {
+		d.refuse(txn.OriginalMismatch)
+		return
+	}
+	d.out.Decision = txn.Decision{Outcome: txn.Approved}
+	switch {
+	case b.Tombstone:
+		d.refuse(txn.OriginalUnknown)
+	case b.Phase == card.Declined, b.Phase == card.Reversed, b.Phase == card.Reversing:
+		d.out.Decision.Replay = true // there is nothing to undo
+	case b.Phase == card.Dead:
+		d.refuse(txn.OriginalNotRefundable)
+	case b.Voided:
+		d.refuse(txn.OriginalReversed)
+	case b.Used != 0:
+		d.refuse(txn.OriginalNotRefundable)
+	case b.Booked:
+		d.take(b, -1)
+		d.undo(i)
+	default:
+		d.undo(i)
+	}
+}
+
+// undo has the bank told to reverse transaction i.
+func (d *bankDecider) undo(i int) {
+	b := &d.out.Next.Bank[i]
+	booked := b.Booked
+	b.Phase, b.Reason, b.Due, b.Tries = card.Reversing, txn.OriginalReversed, d.w.Due, 0
+	if len(d.w.Sealed) > 0 {
+		b.Sealed = d.w.Sealed
+	}
+	d.out.Write = true
+	d.out.Reserve = true
+	if booked {
+		b.Booked = false
+		d.bookReversal(b)
+	} else {
+		d.book(b, txn.Declined)
+	}
+	d.out.Decision = txn.Decision{Outcome: txn.Approved, Charged: d.out.Record.Charged}
+	d.due(i)
+}
+
+// tombstone remembers a reversal that came before its original.
+func (d *bankDecider) tombstone() {
+	d.refuse(txn.OriginalUnknown)
+	if d.r.Original.IsZero() {
+		return
+	}
+	if !d.out.Next.RoomForBank(d.now) {
+		d.refuse(txn.TooManyOpen)
+		return
+	}
+	d.out.Next.Bank = append(d.out.Next.Bank, card.BankTxn{ID: d.r.Original, Kind: txn.BankReversal,
+		Phase: card.Reversed, Reason: txn.OriginalUnknown, Tombstone: true, At: d.now})
+	d.out.Write = true
+}
