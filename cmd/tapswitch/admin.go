@@ -12,6 +12,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tapswitch/tapswitch/switch/bank"
 )
 
 // check is one condition of readiness.
@@ -34,7 +36,8 @@ type adminServer struct {
 	draining atomic.Bool
 }
 
-func newAdminServer(addr string, registry *prometheus.Registry, checks []check) (*adminServer, error) {
+func newAdminServer(addr string, registry *prometheus.Registry, checks []check, edge *bank.Switch,
+) (*adminServer, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("admin_listen: %w", err)
@@ -48,6 +51,9 @@ func newAdminServer(addr string, registry *prometheus.Registry, checks []check) 
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		a.serveReadiness(w, r, checks)
 	})
+	if edge != nil {
+		serveBank(mux, edge)
+	}
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

@@ -100,9 +100,11 @@ func rootCommand() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand())
-	add("desk", cardCommand(), terminalCommand(), operatorCommand(), ledgerCommand())
-	add("tools", doctorCommand(), configCommand(), cryptoCommand(), keysCommand(), versionCommand())
+	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), bankSimCommand(),
+		posSimCommand())
+	add("desk", cardCommand(), terminalCommand(), operatorCommand(), ledgerCommand(), bankCommand())
+	add("tools", doctorCommand(), configCommand(), cryptoCommand(), iso8583Command(), keysCommand(),
+		versionCommand())
 	return root
 }
 

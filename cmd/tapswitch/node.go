@@ -16,6 +16,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/switch/bank"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/gate"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -38,6 +39,7 @@ type node struct {
 	counters *feed.Counters
 	carriers []carrier
 	gate     *gate.Server
+	bank     *bank.Switch // nil without a bank file
 	gateAddr string
 	admin    *adminServer
 	metrics  *gateMetrics // nil without a gate
@@ -91,7 +93,7 @@ func newNode(ctx context.Context, o nodeOptions) (n *node, err error) {
 	for _, start := range []func(context.Context) error{
 		n.startStore, n.startWarehouse, n.startCarriers,
 		func(ctx context.Context) error { return n.startEngine(ctx, policy) },
-		n.startGate, n.startAdmin,
+		n.startGate, n.startBank, n.startTicks, n.startAdmin,
 	} {
 		if err := start(ctx); err != nil {
 			return n, err // the deferred call stops what n has started
@@ -185,6 +187,11 @@ func (n *node) startEngine(_ context.Context, policy engine.Policy) error {
 	}
 	n.engine = e
 	n.works = engine.NewClockwork(e, n.hot, n.clock.days)
+	return nil
+}
+
+// startTicks begins to do what time demands, once everything is there that may be told.
+func (n *node) startTicks(context.Context) error {
 	if n.config.Has(config.RoleGate) {
 		n.background("clockwork", n.tick)
 	}
@@ -255,7 +262,7 @@ func (n *node) startAdmin(context.Context) error {
 	}
 	registry := prometheus.NewRegistry()
 	registerMetrics(registry, n)
-	a, err := newAdminServer(n.config.AdminListen, registry, n.checks())
+	a, err := newAdminServer(n.config.AdminListen, registry, n.checks(), n.bank)
 	if err != nil {
 		return err
 	}

@@ -92,13 +92,24 @@ type Filter struct {
 	From, To txn.BusinessDate
 	Card     pan.Token
 	Request  txn.RequestID
+	// Terminal and Boot choose what one terminal sent in one boot: for terminals of banks,
+	// in one batch. Boot means nothing without Terminal.
+	Terminal txn.TerminalID
+	Boot     uint32
+}
+
+// Sifts reports whether the filter goes by more than the date.
+func (f *Filter) Sifts() bool {
+	return !f.Card.IsZero() || !f.Request.IsZero() || f.Terminal != txn.TerminalID{}
 }
 
 // Matches reports whether the filter chooses r.
 func (f *Filter) Matches(r *txn.Record) bool {
 	return f.MatchesDate(r.BusinessDate) &&
 		(f.Card.IsZero() || r.Card == f.Card) &&
-		(f.Request.IsZero() || r.Request == f.Request)
+		(f.Request.IsZero() || r.Request == f.Request) &&
+		(f.Terminal == txn.TerminalID{} ||
+			r.Request.Terminal == f.Terminal && r.Request.Boot == f.Boot)
 }
 
 // MatchesDate reports whether the filter may choose records of date d.

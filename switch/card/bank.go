@@ -10,12 +10,14 @@ import (
 // The memory of bank transactions. BankMax is how many a card keeps, BankOpenMax how many
 // of them may be open at once, and one that is younger than BankYoung is never forgotten:
 // a repeat or reversal of it may come any moment. BankPreAuthKeep is how long a
-// pre-authorization waits for its completion (30 days, UnionPay).
+// pre-authorization waits for its completion (30 days, UnionPay), BankStandInKeep how long
+// what the switch approved in a bank's place counts for its limits.
 const (
 	BankMax                    = 14
 	BankOpenMax                = 6
 	BankYoung       txn.Millis = 2 * 60 * 1000
 	BankPreAuthKeep txn.Millis = 30 * 24 * 60 * 60 * 1000
+	BankStandInKeep txn.Millis = 24 * 60 * 60 * 1000
 	BankSealedMax              = 256 // bytes of what a reversal or advice needs
 	BankLinkMax                = 16  // bytes of the name of a link
 	BankIssuerMax              = 16  // bytes of the name of an issuer
@@ -74,6 +76,10 @@ type BankTxn struct {
 	// Voided: a void of it was approved. Booked: its approval is in the ledger. StandIn:
 	// the switch approved in the bank's place.
 	Voided, Booked, StandIn bool
+	// Advised: the bank knows it as an advice.
+	Advised bool
+	// Adjusted: the bank refused what was approved for it, and the ledger says so.
+	Adjusted bool
 	// Tombstone: its reversal came before it; it must never be executed.
 	Tombstone bool
 	At        txn.Millis // when the switch took it up
@@ -87,6 +93,9 @@ type BankTxn struct {
 	Link string
 	STAN uint32
 	Sent [10]byte
+	// ToldSTAN and ToldSent identify its reversal there, once one was made.
+	ToldSTAN uint32
+	ToldSent [10]byte
 	// Due is when the switch acts next, Tries how often it told the bank.
 	Due   txn.Millis
 	Tries uint16
@@ -108,6 +117,12 @@ func (s *State) FindBank(id txn.RequestID) int {
 // RoomForBank makes room for one more transaction at instant now by forgetting the oldest
 // that need not be kept. It returns false when there is none.
 func (s *State) RoomForBank(now txn.Millis) bool {
+	return s.RoomForBankBeside(now, txn.RequestID{})
+}
+
+// RoomForBankBeside is RoomForBank for a transaction that refers to original, which is not
+// forgotten for it.
+func (s *State) RoomForBankBeside(now txn.Millis, original txn.RequestID) bool {
 	open := 0
 	for i := range s.Bank {
 		if s.Bank[i].Phase.Open() || s.Bank[i].Phase == Dead {
@@ -120,7 +135,7 @@ func (s *State) RoomForBank(now txn.Millis) bool {
 	if len(s.Bank) < BankMax {
 		return true
 	}
-	if i := s.forgettable(now); i >= 0 {
+	if i := s.forgettable(now, original); i >= 0 {
 		s.Bank = slices.Delete(s.Bank, i, i+1)
 		return true
 	}
@@ -128,19 +143,22 @@ func (s *State) RoomForBank(now txn.Millis) bool {
 }
 
 // forgettable returns the transaction to be forgotten first, -1 for none: what has failed
-// before what may still be voided or refunded, and of each the oldest.
-func (s *State) forgettable(now txn.Millis) int {
+// before what may still be voided or refunded, and of each the oldest. The original of one
+// that may still move money is kept, since the money is counted there.
+func (s *State) forgettable(now txn.Millis, original txn.RequestID) int {
 	best := [3]int{-1, -1, -1}
 	for i := range s.Bank {
 		b := &s.Bank[i]
-		if b.Phase.Open() || b.Phase == Dead || b.At > now-BankYoung {
+		if b.Phase.Open() || b.Phase == Dead || b.At > now-BankYoung ||
+			b.ID == original || s.isOriginal(b.ID) {
 			continue
 		}
 		class := 1
 		switch {
 		case b.Phase != Approved || b.Voided:
 			class = 0
-		case b.Kind == txn.BankPreAuth && b.Used == 0 && b.At > now-BankPreAuthKeep:
+		case b.Kind == txn.BankPreAuth && b.Used == 0 && b.At > now-BankPreAuthKeep,
+			b.StandIn && b.At > now-BankStandInKeep:
 			class = 2
 		}
 		if best[class] < 0 {
@@ -155,15 +173,25 @@ func (s *State) forgettable(now txn.Millis) int {
 	return -1
 }
 
+// isOriginal reports whether a transaction refers to id that may still move money.
+func (s *State) isOriginal(id txn.RequestID) bool {
+	return slices.ContainsFunc(s.Bank, func(b BankTxn) bool {
+		return b.Original == id && b.Phase != Declined && b.Phase != Reversed
+	})
+}
+
 const (
 	bankVoided = 1 << iota
 	bankBooked
 	bankStandIn
 	bankTombstone
+	bankAdvised
+	bankAdjusted
 )
 
 func (b *BankTxn) flags() (f byte) {
-	for i, set := range [...]bool{b.Voided, b.Booked, b.StandIn, b.Tombstone} {
+	for i, set := range [...]bool{b.Voided, b.Booked, b.StandIn, b.Tombstone, b.Advised,
+		b.Adjusted} {
 		if set {
 			f |= 1 << i
 		}
@@ -191,6 +219,7 @@ func (b *BankTxn) append(dst []byte) []byte {
 	dst = append(dst, b.Code[:]...)
 	dst = append(dst, b.RRN[:]...)
 	dst = append(dst, b.Sent[:]...)
+	dst = append(dst, b.ToldSent[:]...)
 	if b.Original.IsZero() {
 		dst = append(dst, 0)
 	} else {
@@ -201,6 +230,7 @@ func (b *BankTxn) append(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, int64(b.At))
 	dst = binary.AppendVarint(dst, int64(b.Due))
 	dst = binary.AppendUvarint(dst, uint64(b.STAN))
+	dst = binary.AppendUvarint(dst, uint64(b.ToldSTAN))
 	dst = binary.AppendUvarint(dst, uint64(b.Tries))
 	dst = appendText(dst, b.Issuer, BankIssuerMax)
 	dst = appendText(dst, b.Link, BankLinkMax)
@@ -209,7 +239,7 @@ func (b *BankTxn) append(dst []byte) []byte {
 }
 
 const bankFixed = txn.RequestIDSize + len(txn.Fingerprint{}) + 4 +
-	len(txn.AuthCode{}) + 2 + 12 + 10 + 1
+	len(txn.AuthCode{}) + 2 + 12 + 10 + 10 + 1
 
 func (d *reader) bank() (b BankTxn) {
 	f := d.take(bankFixed)
@@ -222,8 +252,9 @@ func (d *reader) bank() (b BankTxn) {
 	b.Kind, b.Phase, b.Reason = txn.Kind(f[0]), Phase(f[1]), txn.Reason(f[2])
 	b.Voided, b.Booked = f[3]&bankVoided != 0, f[3]&bankBooked != 0
 	b.StandIn, b.Tombstone = f[3]&bankStandIn != 0, f[3]&bankTombstone != 0
+	b.Advised, b.Adjusted = f[3]&bankAdvised != 0, f[3]&bankAdjusted != 0
 	f = f[4:]
-	for _, to := range [][]byte{b.Auth[:], b.Code[:], b.RRN[:], b.Sent[:]} {
+	for _, to := range [][]byte{b.Auth[:], b.Code[:], b.RRN[:], b.Sent[:], b.ToldSent[:]} {
 		f = f[copy(to, f):]
 	}
 	switch f[0] {
@@ -235,7 +266,8 @@ func (d *reader) bank() (b BankTxn) {
 	}
 	b.Amount, b.Used = txn.Minor(d.varint()), txn.Minor(d.varint())
 	b.At, b.Due = txn.Millis(d.varint()), txn.Millis(d.varint())
-	b.STAN, b.Tries = uint32(d.uvarint()), uint16(d.uvarint())
+	b.STAN, b.ToldSTAN = uint32(d.uvarint()), uint32(d.uvarint())
+	b.Tries = uint16(d.uvarint())
 	b.Issuer, b.Link = d.text(), d.text()
 	if n := d.uvarint(); n > BankSealedMax {
 		d.bad = true

@@ -68,13 +68,16 @@ func drawBank(t *rapid.T) card.BankTxn {
 		Amount: txn.Minor(minor.Draw(t, "amount")), Used: txn.Minor(minor.Draw(t, "used")),
 		Voided: rapid.Bool().Draw(t, "voided"), Booked: rapid.Bool().Draw(t, "booked"),
 		StandIn: rapid.Bool().Draw(t, "stand"), Tombstone: rapid.Bool().Draw(t, "stone"),
-		At: txn.Millis(rapid.Int64().Draw(t, "at")), Due: txn.Millis(rapid.Int64().Draw(t, "due")),
+		Advised: rapid.Bool().Draw(t, "advised"),
+		At:      txn.Millis(rapid.Int64().Draw(t, "at")), Due: txn.Millis(rapid.Int64().Draw(t, "due")),
 		STAN: rapid.Uint32().Draw(t, "stan"), Tries: rapid.Uint16().Draw(t, "tries"),
 		Issuer: rapid.StringN(0, -1, card.BankIssuerMax).Draw(t, "issuer"),
 		Link:   rapid.StringN(0, -1, card.BankLinkMax).Draw(t, "link"),
 		Auth:   txn.AuthCode([]byte("A1B2C3")), Code: [2]byte{'0', '5'}}
 	copy(b.RRN[:], "632412000123")
 	copy(b.Sent[:], "1122093215")
+	copy(b.ToldSent[:], "1122093220")
+	b.ToldSTAN = rapid.Uint32().Draw(t, "told")
 	if rapid.Bool().Draw(t, "has original") {
 		b.Original = drawID(t)
 	}
@@ -135,7 +138,7 @@ func greatest() card.State {
 	}
 	for i := range card.BankMax {
 		b := card.BankTxn{Kind: txn.BankPurchase, Phase: card.Approved, Amount: txn.MinorMax,
-			Used: txn.MinorMax, At: 1 << 48, Due: 1 << 48, STAN: 999_999, Tries: math.MaxUint16,
+			Used: txn.MinorMax, At: 1 << 48, Due: 1 << 48, STAN: 999_999, ToldSTAN: 999_999, Tries: math.MaxUint16,
 			Issuer: name, Link: name, Original: txn.RequestID{Boot: 1}}
 		if i < card.BankOpenMax {
 			b.Phase, b.Sealed = card.Reversing, make([]byte, card.BankSealedMax)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -39,7 +41,7 @@ func decideBank(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result)
 	*out = Result{Next: v.Card}
 	if v.Version == 0 {
 		out.Next = card.State{Status: card.Guest, Last4: r.Last4, Issuer: r.Bank.Issuer,
-			Currency: r.Currency, Bank: v.Card.Bank[:0], Recent: v.Card.Recent[:0]}
+			Currency: p.Currency, Bank: v.Card.Bank[:0], Recent: v.Card.Recent[:0]}
 	}
 	d := bankDecider{v: v, r: r, w: r.Bank, p: p, now: now, out: out, fp: r.Fingerprint()}
 	switch {
@@ -63,8 +65,19 @@ func (d *bankDecider) begin() {
 	if reason == txn.ReasonNone {
 		original, reason = d.original()
 	}
-	if !d.out.Next.RoomForBank(d.now) {
-		d.refuse(txn.TooManyOpen)
+	// What the router found, no way or a limit, comes after what the card says.
+	if d.w.Reason != txn.ReasonNone && (reason == txn.ReasonNone || d.w.Reason < reason) {
+		reason = d.w.Reason
+	}
+	if reason == txn.ReasonNone && d.w.StandIn != nil && !d.w.Accept && !d.mayStandIn(d.r.Amount) {
+		reason = txn.IssuerUnavailable
+	}
+	var beside txn.RequestID
+	if original >= 0 {
+		beside = d.out.Next.Bank[original].ID
+	}
+	if !d.out.Next.RoomForBankBeside(d.now, beside) {
+		d.refuse(cmp.Or(reason, txn.TooManyOpen))
 		return
 	}
 	if original >= 0 {
@@ -76,6 +89,7 @@ func (d *bankDecider) begin() {
 		STAN: d.w.STAN, Sent: d.w.Sent, Due: d.w.Due, Sealed: d.w.Sealed}
 	if original >= 0 {
 		b.Original = d.out.Next.Bank[original].ID
+		d.out.BankOriginal = d.out.Next.Bank[original]
 	}
 	d.out.Next.Bank = append(d.out.Next.Bank, b)
 	i := len(d.out.Next.Bank) - 1
@@ -84,9 +98,25 @@ func (d *bankDecider) begin() {
 		d.end(i, card.Declined, reason)
 	case d.w.Accept:
 		d.advise(i)
+	case d.w.StandIn != nil:
+		d.advise(i)
 	default:
 		d.wait(i)
 	}
+}
+
+// mayStandIn reports whether amount is within what the switch may still approve for the
+// card in the bank's place.
+func (d *bankDecider) mayStandIn(amount txn.Minor) bool {
+	limit, count, total := d.w.StandIn, 0, amount
+	for j := range d.out.Next.Bank {
+		b := &d.out.Next.Bank[j]
+		if b.StandIn && b.Booked && b.At >= limit.Since && b.ID != d.r.ID {
+			count++
+			total += b.Amount
+		}
+	}
+	return count < limit.CountMax && total <= limit.TotalMax
 }
 
 // repeated answers a transaction that the card remembers.
@@ -105,22 +135,22 @@ func (d *bankDecider) repeated(b *card.BankTxn) {
 // show answers with what b says, and commits nothing but that it is so.
 func (d *bankDecider) show(b *card.BankTxn) {
 	d.out.Bank = b
-	d.out.Decision = decisionOf(b)
+	d.out.Decision = d.decisionOf(b)
 }
 
 // decisionOf returns the answer that b holds; OutcomeNone while there is none.
-func decisionOf(b *card.BankTxn) txn.Decision {
+func (d *bankDecider) decisionOf(b *card.BankTxn) txn.Decision {
 	switch b.Phase {
 	case card.Approved:
-		return txn.Decision{Outcome: txn.Approved, Charged: charge(b), AuthCode: b.Auth}
+		return txn.Decision{Outcome: txn.Approved, Charged: d.moved(b), AuthCode: b.Auth}
 	case card.Declined, card.Reversed, card.Reversing:
 		return txn.Decision{Outcome: txn.Declined, Reason: b.Reason}
 	case card.Advising, card.Dead:
 		if b.Booked && b.Reason == txn.ReasonNone {
-			return txn.Decision{Outcome: txn.Approved, Charged: charge(b), AuthCode: b.Auth}
+			return txn.Decision{Outcome: txn.Approved, Charged: d.moved(b), AuthCode: b.Auth}
 		}
 		if b.Phase == card.Dead {
-			return txn.Decision{Outcome: txn.Declined, Reason: max(b.Reason, txn.IssuerDeclined)}
+			return txn.Decision{Outcome: txn.Declined, Reason: cmp.Or(b.Reason, txn.IssuerDeclined)}
 		}
 	}
 	return txn.Decision{}
@@ -134,7 +164,7 @@ func (d *bankDecider) refuse(reason txn.Reason) {
 // refusal returns the first reason that needs no other transaction.
 func (d *bankDecider) refusal() txn.Reason {
 	c := &d.out.Next
-	listed := card.Refusal(d.v.Mark, txn.AppBank)
+	listed := d.listed()
 	switch {
 	case d.r.Currency != d.p.Currency:
 		return txn.UnknownCurrency
@@ -142,8 +172,6 @@ func (d *bankDecider) refusal() txn.Reason {
 		return txn.InvalidAmount
 	case listed != txn.ReasonNone:
 		return listed
-	case d.w.Reason != txn.ReasonNone:
-		return d.w.Reason // what the router found: no way, or a limit
 	case c.Status == card.Inactive:
 		return txn.CardNotActive
 	case c.Status == card.Active && !c.Apps.Has(txn.AppBank):
@@ -174,7 +202,9 @@ func (d *bankDecider) original() (int, txn.Reason) {
 	switch {
 	case b.Voided || b.Phase == card.Reversing || b.Phase == card.Reversed:
 		return i, txn.OriginalReversed
-	case b.Phase != card.Approved && !(b.Phase == card.Advising && b.Booked):
+	case b.Phase == card.Advising && b.Booked:
+		return i, txn.IssuerUnavailable // its bank must hear of it before it hears of this
+	case b.Phase != card.Approved:
 		return i, txn.OriginalDeclined
 	}
 	return i, d.fits(b)
@@ -206,19 +236,26 @@ func voidable(k txn.Kind) bool {
 	return k == txn.BankPurchase || k == txn.BankPreAuth || k == txn.BankCompletion
 }
 
-// fits tells why the transaction does not go with its original. Others of its kind that
-// are still open count as if they were approved.
-func (d *bankDecider) fits(b *card.BankTxn) txn.Reason {
-	taken, voiding := b.Used, false
+// claimed returns what refunds and completions have taken of b, and whether it is being
+// voided. Those whose outcome is open count as if they were approved.
+func (d *bankDecider) claimed(b *card.BankTxn) (taken txn.Minor, voiding bool) {
+	taken = b.Used
 	for i := range d.out.Next.Bank {
 		o := &d.out.Next.Bank[i]
-		if o.Original != b.ID || o.ID == d.r.ID || o.Phase != card.Pending && o.Phase != card.Advising ||
-			o.Booked {
+		undecided := o.Phase == card.Pending || o.Phase == card.Advising ||
+			o.Phase == card.Dead && o.Reason == txn.ReasonNone
+		if o.Original != b.ID || o.ID == d.r.ID || o.Booked || !undecided {
 			continue
 		}
 		taken += o.Amount
 		voiding = voiding || o.Kind == txn.BankVoid
 	}
+	return taken, voiding
+}
+
+// fits tells why the transaction does not go with its original.
+func (d *bankDecider) fits(b *card.BankTxn) txn.Reason {
+	taken, voiding := d.claimed(b)
 	switch {
 	case voiding:
 		return txn.OriginalReversed
@@ -271,7 +308,7 @@ func (d *bankDecider) end(i int, phase card.Phase, reason txn.Reason) {
 	b.Due, b.Sealed = 0, nil
 	d.out.Write = true
 	d.out.Bank = b
-	d.out.Decision = decisionOf(b)
+	d.out.Decision = d.decisionOf(b)
 	if open {
 		d.undue(b)
 	}
@@ -331,6 +368,9 @@ func (d *bankDecider) step() {
 		return
 	}
 	b := &d.out.Next.Bank[i]
+	if j := d.out.Next.FindBank(b.Original); j >= 0 {
+		d.out.BankOriginal = d.out.Next.Bank[j]
+	}
 	d.show(b)
 	switch d.w.Step {
 	case txn.BankRedirect:
@@ -339,21 +379,20 @@ func (d *bankDecider) step() {
 			d.wait(i)
 		}
 	case txn.BankApprove:
-		if b.Phase == card.Pending || b.Phase == card.Advising {
-			if d.w.Auth != (txn.AuthCode{}) {
-				b.Auth = d.w.Auth
-			}
-			b.Code = d.w.Code
-			d.end(i, card.Approved, txn.ReasonNone)
-		}
+		d.approved(i)
 	case txn.BankDecline:
 		d.declined(i)
 	case txn.BankDoubt:
 		d.doubt(i)
 	case txn.BankAccept:
-		if b.Phase == card.Pending {
+		switch {
+		case b.Phase != card.Pending:
+		case d.listed() != txn.ReasonNone:
+			d.end(i, card.Declined, d.listed())
+		case d.w.StandIn == nil || !d.mayStandIn(b.Amount):
+			d.end(i, card.Declined, txn.IssuerUnavailable)
+		default:
 			d.advise(i)
-			d.out.Decision = decisionOf(b)
 		}
 	case txn.BankAgain, txn.BankDone, txn.BankGiveUp, txn.BankRetry, txn.BankClose:
 		d.deliver(i)
@@ -370,6 +409,33 @@ func (d *bankDecider) dropDue() {
 	}
 }
 
+// listed tells why the blacklist closes the card's bank function.
+func (d *bankDecider) listed() txn.Reason { return card.Refusal(d.v.Mark, txn.AppBank) }
+
+// approved ends a transaction that the bank approved. A card that was frozen while it was
+// under way gets no approval: what would take its money is undone. What gives money back
+// stands, and what the terminal has an approval of already.
+func (d *bankDecider) approved(i int) {
+	b := &d.out.Next.Bank[i]
+	gives := b.Kind == txn.BankRefund || b.Kind == txn.BankVoid
+	switch {
+	case b.Phase != card.Pending && b.Phase != card.Advising:
+		return
+	case !b.Booked && !gives && d.listed() != txn.ReasonNone:
+		b.Phase, b.Reason, b.Due = card.Reversing, d.listed(), d.now
+		d.book(b, txn.Declined)
+		d.due(i)
+		return
+	case !b.Booked && d.w.Auth != (txn.AuthCode{}):
+		b.Auth = d.w.Auth // a booked one keeps the code that the terminal has
+	}
+	b.Code = d.w.Code
+	if b.Adjusted {
+		d.adjust(b)
+	}
+	d.end(i, card.Approved, txn.ReasonNone)
+}
+
 // declined ends a transaction that the bank refused, or that never left.
 func (d *bankDecider) declined(i int) {
 	b := &d.out.Next.Bank[i]
@@ -382,7 +448,9 @@ func (d *bankDecider) declined(i int) {
 		// The terminal has the approval, the bank will not pay: finance must know.
 		b.Phase, b.Code, b.Due = card.Dead, d.w.Code, 0
 		d.out.Write = true
-		d.adjust(b)
+		if !b.Adjusted {
+			d.adjust(b)
+		}
 		d.undue(b)
 	case b.Phase == card.Pending || b.Phase == card.Advising:
 		b.Code = d.w.Code
@@ -402,7 +470,7 @@ func (d *bankDecider) doubt(i int) {
 	if b.Kind == txn.BankRefund {
 		b.Phase = card.Advising
 		d.due(i)
-		d.out.Decision = decisionOf(b)
+		d.out.Decision = d.decisionOf(b)
 		return
 	}
 	b.Phase, b.Reason = card.Reversing, txn.IssuerTimeout
@@ -418,8 +486,12 @@ func (d *bankDecider) deliver(i int) {
 	case d.w.Step == txn.BankAgain && telling:
 		b.Tries = min(b.Tries, 1<<15) + 1
 		b.Due = d.w.Due
-		if d.w.STAN != 0 && b.Phase == card.Advising {
-			b.Link, b.STAN, b.Sent = d.w.Link, d.w.STAN, d.w.Sent
+		switch {
+		case d.w.STAN == 0:
+		case b.Phase == card.Advising:
+			b.Link, b.STAN, b.Sent, b.Advised = d.w.Link, d.w.STAN, d.w.Sent, true
+		default:
+			b.ToldSTAN, b.ToldSent = d.w.STAN, d.w.Sent
 		}
 		d.wait(i)
 	case d.w.Step == txn.BankDone && b.Phase == card.Reversing:
@@ -427,20 +499,24 @@ func (d *bankDecider) deliver(i int) {
 	case d.w.Step == txn.BankGiveUp && telling:
 		b.Phase, b.Code, b.Due = card.Dead, d.w.Code, 0
 		d.out.Write = true
+		d.out.Decision = d.decisionOf(b)
 		d.undue(b)
 	case d.w.Step == txn.BankRetry && b.Phase == card.Dead && len(b.Sealed) > 0:
 		b.Phase, b.Due = card.Advising, d.w.Due
 		if b.Reason != txn.ReasonNone {
 			b.Phase = card.Reversing
 		}
+		d.out.Decision = d.decisionOf(b)
 		d.wait(i)
 	case d.w.Step == txn.BankClose && b.Phase == card.Dead:
-		phase := card.Approved
-		if b.Reason != txn.ReasonNone {
-			phase = card.Reversed
+		switch {
+		case b.Reason != txn.ReasonNone:
+			d.end(i, card.Reversed, b.Reason)
+		case b.Booked:
+			d.end(i, card.Approved, txn.ReasonNone)
+		default: // a refund that nobody knows to be given
+			d.end(i, card.Declined, txn.IssuerDeclined)
 		}
-		b.Booked = true // the money was placed by whoever closes it
-		d.end(i, phase, b.Reason)
 	}
 }
 
@@ -462,13 +538,14 @@ func (d *bankDecider) reverse() {
 	switch {
 	case b.Tombstone:
 		d.refuse(txn.OriginalUnknown)
-	case b.Phase == card.Declined, b.Phase == card.Reversed, b.Phase == card.Reversing:
+	case b.Phase == card.Declined, b.Phase == card.Reversed, b.Phase == card.Reversing,
+		b.Phase == card.Dead && b.Reason != txn.ReasonNone:
 		d.out.Decision.Replay = true // there is nothing to undo
-	case b.Phase == card.Dead:
+	case b.Phase == card.Dead || b.Adjusted:
 		d.refuse(txn.OriginalNotRefundable)
 	case b.Voided:
 		d.refuse(txn.OriginalReversed)
-	case b.Used != 0:
+	case d.inUse(b):
 		d.refuse(txn.OriginalNotRefundable)
 	case b.Booked:
 		d.take(b, -1)
@@ -476,6 +553,28 @@ func (d *bankDecider) reverse() {
 	default:
 		d.undo(i)
 	}
+}
+
+// inUse reports whether others rest on b: what has taken or is taking of it, and for a void
+// of a completion what has used the pre-authorization since.
+func (d *bankDecider) inUse(b *card.BankTxn) bool {
+	taken, voiding := d.claimed(b)
+	if taken != 0 || voiding {
+		return true
+	}
+	if b.Kind != txn.BankVoid || !b.Booked {
+		return false
+	}
+	i := d.out.Next.FindBank(b.Original)
+	if i < 0 || d.out.Next.Bank[i].Original.IsZero() {
+		return false
+	}
+	if i = d.out.Next.FindBank(d.out.Next.Bank[i].Original); i < 0 {
+		return false
+	}
+	held := &d.out.Next.Bank[i]
+	taken, voiding = d.claimed(held)
+	return taken != 0 || voiding || held.Voided || held.Phase != card.Approved
 }
 
 // undo has the bank told to reverse transaction i.

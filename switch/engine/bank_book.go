@@ -62,8 +62,11 @@ func (d *bankDecider) bookReversal(b *card.BankTxn) {
 // transactions are trace numbers, which leave the upper bits free.
 const adjustmentBit = 1 << 30
 
+// adjustedBackBit makes the id of what takes an adjustment back.
+const adjustedBackBit = 1 << 28
+
 // adjust settles that the bank refuses to pay what was approved for it: what it owed is
-// for finance to place.
+// for finance to place. Once adjusted, it takes that back: the bank pays after all.
 func (d *bankDecider) adjust(b *card.BankTxn) {
 	d.record(b)
 	r := &d.out.Record
@@ -72,6 +75,11 @@ func (d *bankDecider) adjust(b *card.BankTxn) {
 	r.Original, r.Auth = b.ID, b.Auth
 	r.Place.Payee = AccountSuspense
 	amount := d.moved(b)
+	if b.Adjusted {
+		r.Request.Counter |= adjustedBackBit
+		amount = -amount
+	}
+	b.Adjusted = !b.Adjusted
 	if amount == 0 {
 		return
 	}

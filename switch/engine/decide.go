@@ -35,6 +35,8 @@ type Result struct {
 	Reserve bool
 	// Bank is the bank transaction that the request is about, as it is in Next.
 	Bank *card.BankTxn
+	// BankOriginal is what that one refers to, with Bank.Original set.
+	BankOriginal card.BankTxn
 
 	listing   store.ListChange
 	discounts [2]txn.Discount

@@ -45,7 +45,9 @@ type Answer struct {
 	Date     txn.BusinessDate
 	// Bank is the bank transaction that the request is about, when it is about one.
 	Bank *card.BankTxn
-	Err  error // ErrInDoubt, ErrContended, or a fatal store error
+	// BankOriginal is the one that Bank refers to, where the card remembers it.
+	BankOriginal *card.BankTxn
+	Err          error // ErrInDoubt, ErrContended, or a fatal store error
 }
 
 // Options make an Engine.
@@ -211,6 +213,9 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	if b := s.result.Bank; b != nil {
 		about := *b
 		w.answer.Bank = &about
+		if original := s.result.BankOriginal; !original.ID.IsZero() {
+			w.answer.BankOriginal = &original
+		}
 	}
 	if s.result.Final {
 		w.commit.Err = nil

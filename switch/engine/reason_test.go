@@ -255,6 +255,7 @@ var notDecided = map[txn.Reason]string{
 	txn.IssuerUnavailable: "bank transactions have tests of their own",
 	txn.IssuerDeclined:    "bank transactions have tests of their own",
 	txn.IssuerTimeout:     "bank transactions have tests of their own",
+	txn.PINUnreadable:     "bank transactions have tests of their own",
 	txn.TooManyOpen:       "bank transactions have tests of their own",
 }
 

@@ -35,6 +35,9 @@ type BankWork struct {
 	Step BankStep
 	// Accept says that a begin is an advice: it is approved at once, and the bank is told.
 	Accept bool
+	// StandIn, when not nil, lets the switch approve in the bank's place within limits: in a
+	// begin because no link is up, and in BankAccept.
+	StandIn *StandInLimit
 	// Type and LocalAt tell apart what the fingerprint would not: processing code,
 	// condition and message type as sent, and the terminal's own time.
 	Type, LocalAt string
@@ -61,4 +64,12 @@ type BankWork struct {
 	Reason Reason
 	// Sealed is what messages to the bank are made of, enciphered.
 	Sealed []byte
+}
+
+// StandInLimit bounds what the switch approves for one card in a bank's place.
+type StandInLimit struct {
+	CountMax int
+	TotalMax Minor
+	// Since is when counting begins: the start of the business day.
+	Since Millis
 }

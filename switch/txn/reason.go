@@ -78,6 +78,7 @@ const (
 	IssuerDeclined
 	IssuerTimeout
 	TooManyOpen
+	PINUnreadable
 )
 
 // The freeze desk.
@@ -166,6 +167,8 @@ var reasonTexts = [reasonEnd]Text{
 		"The card's bank did not answer; the transaction is being reversed", "发卡方应答超时,交易将冲正"},
 	TooManyOpen: {"too_many_transactions", "65",
 		"Too many transactions of this card in a short time", "该卡交易过于频繁"},
+	PINUnreadable: {"pin_unreadable", "99",
+		"The PIN cannot be read; sign on again", "密码无法解密,请重新签到"},
 	ReleaseClosed: {"release_closed", "62",
 		"The card can never be released again", "此卡已补换或注销,不可解挂"},
 	NotListed:      {"card_not_frozen", "12", "The card is not frozen", "此卡未挂失或冻结"},

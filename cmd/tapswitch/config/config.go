@@ -37,6 +37,7 @@ type Config struct {
 	Keys      Keys      `koanf:"keys"`
 	Scheme    Scheme    `koanf:"scheme"`
 	Gate      Gate      `koanf:"gate"`
+	Bank      Bank      `koanf:"bank"`
 	Store     Store     `koanf:"store"`
 	Feed      Feed      `koanf:"feed"`
 	Warehouse Warehouse `koanf:"warehouse"`
@@ -56,6 +57,18 @@ type Keys struct {
 	TokenFile string `koanf:"token_file"`
 	// MasterFile holds the key (32 bytes, hex) that wraps terminal keys at rest.
 	MasterFile string `koanf:"master_file"`
+	// RingFile is the key store (tapswitch keys) with the keys of bank links and terminals.
+	// Empty is none: links without MACs, terminals without PINs.
+	RingFile string `koanf:"ring_file"`
+	// RingComponents are the two files of its master key's components.
+	RingComponents []string `koanf:"ring_components"`
+}
+
+// Bank is the edge of bank cards.
+type Bank struct {
+	// File says who is connected: listeners, links, routes (YAML; see docs of package bank).
+	// Empty starts no such edge.
+	File string `koanf:"file"`
 }
 
 // Scheme is the city's policy.
@@ -257,6 +270,10 @@ func (c *Config) check(origin map[string]string) error {
 	}
 	if len(c.Roles) == 0 {
 		say("roles", "must name at least one")
+	}
+	if (c.Keys.RingFile == "") != (len(c.Keys.RingComponents) == 0) || len(c.Keys.RingComponents) != 0 &&
+		len(c.Keys.RingComponents) != 2 {
+		say("keys.ring_components", "a ring_file is opened with two component files")
 	}
 	if _, err := c.Scheme.Location(); err != nil {
 		say("scheme.zone", "%v", err)

@@ -396,5 +396,9 @@ func condition(f warehouse.Filter) (string, []any) {
 		where = append(where, "terminal = ? AND boot = ? AND counter = ?")
 		args = append(args, f.Request.Terminal.String(), f.Request.Boot, f.Request.Counter)
 	}
+	if f.Terminal != (txn.TerminalID{}) {
+		where = append(where, "terminal = ? AND boot = ?")
+		args = append(args, f.Terminal.String(), f.Boot)
+	}
 	return strings.Join(where, " AND "), args
 }

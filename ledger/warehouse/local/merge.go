@@ -98,14 +98,14 @@ type run struct {
 	all    bool
 }
 
-// openRun opens a part for reading in order. With a filter by card or request it first finds the
+// openRun opens a part for reading in order. With a filter by more than the date it first finds the
 // rows by their columns, and then reads only those.
 func openRun(path string, f warehouse.Filter) (*run, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: cannot open a part: %w", warehouse.ErrDamaged, err)
 	}
-	r := &run{path: path, file: file, all: f.Card.IsZero() && f.Request.IsZero(),
+	r := &run{path: path, file: file, all: !f.Sifts(),
 		rows: make([]warehouse.Row, readRows)}
 	if !r.all {
 		if r.wanted, err = findRows(file, f); err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // The Go-struct reader of the library spends four microseconds a row; reading the
@@ -216,6 +217,14 @@ func (c *columnReader) findInGroup(f warehouse.Filter, match []bool) error {
 	}
 	if !f.Card.IsZero() {
 		if err := c.keepText("card", f.Card.String(), match); err != nil {
+			return err
+		}
+	}
+	if f.Terminal != (txn.TerminalID{}) {
+		if err := c.keepText("terminal", f.Terminal.String(), match); err != nil {
+			return err
+		}
+		if err := c.keepNumber("boot", f.Boot, match); err != nil {
 			return err
 		}
 	}

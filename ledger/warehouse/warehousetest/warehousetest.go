@@ -453,6 +453,9 @@ func testFilter(t *testing.T, b *bench) {
 		{From: Day.Next(), To: Day.Next()}, {From: Day.Next()}, {To: Day},
 		{Card: some.Card}, {Request: some.Request}, {Card: some.Card, Request: some.Request},
 		{From: Day.Next(), Card: some.Card}, {From: 20300101},
+		{Terminal: some.Request.Terminal, Boot: some.Request.Boot},
+		{Terminal: some.Request.Terminal, Boot: some.Request.Boot, Card: some.Card},
+		{Terminal: some.Request.Terminal, Boot: some.Request.Boot + 1},
 	}
 	for _, f := range filters {
 		want := slices.DeleteFunc(Ordered(b.held),

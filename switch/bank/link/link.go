@@ -351,11 +351,11 @@ func (l *Link) answered(c *conn, key Key, frame []byte) {
 		l.counters.LateManagement.Add(1)
 	case wrongAnswer:
 		l.counters.Wrong.Add(1)
-		l.st.complain("wrong answer dropped", "address", c.peer.Address, "message", key)
+		l.st.complain("wrong answer dropped", "address", c.peer.Address, "message", key.String())
 	case unmatched:
 		l.counters.Unmatched.Add(1)
 		l.st.complain("answer without request dropped", "address", c.peer.Address,
-			"message", key)
+			"message", key.String())
 	}
 }
 

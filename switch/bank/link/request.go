@@ -218,7 +218,7 @@ func (s *station) sweep() bool {
 	for _, r := range gone {
 		s.counters.Abandoned.Add(1)
 		s.complain("request given up: neither answered nor dropped", "peer", r.Peer.Name,
-			"message", r.Key)
+			"message", r.Key.String())
 		signal(r.c.room)
 	}
 	return len(gone) > 0

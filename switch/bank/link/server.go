@@ -333,7 +333,7 @@ func (s *Server) admit(c *conn) error {
 func (s *Server) answered(c *conn, key Key, _ []byte) {
 	s.counters.Unmatched.Add(1)
 	s.st.complain("answer without request dropped", "peer", c.peer.Name, "address",
-		c.peer.Address, "message", key)
+		c.peer.Address, "message", key.String())
 }
 
 func (s *Server) managed(*conn, Management) {}

@@ -112,6 +112,15 @@ func checkDigits(b []byte) error {
 	return nil
 }
 
+// Size reads the length in front of a frame from head, which is 2 or 4 bytes long, and
+// returns how many bytes of the frame follow. An error is ErrFrame.
+func (f Framing) Size(head []byte) (int, error) {
+	if len(head) != f.Form.size() {
+		return 0, fmt.Errorf("%w: it has %d bytes", ErrFrame, len(head))
+	}
+	return f.length(head)
+}
+
 // length reads the length of a frame, without itself, and checks it.
 func (f Framing) length(head []byte) (n int, err error) {
 	if f.Form == ASCII4 {

@@ -31,6 +31,24 @@ func Verify(s *Spec, frame []byte, m *mac.MAC) error {
 	return s.verify(frame, &Summary{MAC: w.mac, Covered: Range{w.body, w.mac.From}, set: w.set}, m)
 }
 
+// MACField returns the content of the MAC field of a frame that has been peeked at, 8 bytes
+// long. It is false for a message without MAC, and for one whose MAC does not cover it all.
+// It is for MACs whose key is elsewhere, in a key ring say; compare in constant time.
+func (s *Spec) MACField(frame []byte, sum *Summary) (value [macSize]byte, ok bool) {
+	n := s.macIn(&sum.set)
+	if n == 0 || sum.MAC.To == 0 || sum.MAC.To != len(frame) {
+		return value, false
+	}
+	wire := sum.MAC.Of(frame)
+	if s.fields[n].encoding == Hex {
+		for i := 0; i+1 < len(wire) && i/2 < macSize; i += 2 {
+			value[i/2] = hexValue(wire[i])<<4 | hexValue(wire[i+1])
+		}
+		return value, true
+	}
+	return value, copy(value[:], wire) == macSize
+}
+
 // VerifySummary is Verify for a frame that has been peeked at: sum is what Peek returned for
 // these bytes and this spec.
 func VerifySummary(s *Spec, frame []byte, sum *Summary, m *mac.MAC) error {

@@ -105,6 +105,7 @@ type Writer struct {
 	set    presence
 	last   int
 	err    error
+	room   [macSize]byte // for FinishSum
 }
 
 // Begin starts a frame of s that is appended to dst.
@@ -316,11 +317,22 @@ func (w *Writer) putBitmap() {
 // FinishMAC is Finish with the MAC that by computes in the MAC field of the spec: the later
 // one when there is a second bitmap. by makes at most 8 bytes; zeros fill the field up.
 func (w *Writer) FinishMAC(by *mac.MAC) ([]byte, error) {
+	if w.spec != nil && w.err == nil && by.Size() > macSize {
+		w.err = ErrNoMAC
+	}
+	return w.FinishSum(func(dst, covered []byte) ([]byte, error) {
+		return by.Sum(dst, covered), nil
+	})
+}
+
+// FinishSum is FinishMAC with a MAC whose key is elsewhere: sum appends at most 8 bytes, the
+// MAC of covered, to dst.
+func (w *Writer) FinishSum(sum func(dst, covered []byte) ([]byte, error)) ([]byte, error) {
 	if w.spec == nil || w.err != nil {
 		return w.Finish()
 	}
 	n := w.spec.macFor(w.set[1] != 0)
-	if n == 0 || by.Size() > macSize {
+	if n == 0 {
 		w.err = ErrNoMAC
 		return w.Finish()
 	}
@@ -332,7 +344,15 @@ func (w *Writer) FinishMAC(by *mac.MAC) ([]byte, error) {
 	}
 	f := w.spec.fields[n]
 	at := len(out) - f.wireSize(macSize)
-	by.Sum(value[:0], out[w.start+w.spec.envelope.Size():at])
+	got, err := sum(w.room[:0], out[w.start+w.spec.envelope.Size():at])
+	if err == nil && len(got) > macSize {
+		err = ErrNoMAC
+	}
+	if err != nil {
+		w.err = err
+		return out[:w.start], err
+	}
+	copy(value[:], got)
 	f.append(out[:at], value[:])
 	return out, nil
 }

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package iso
+
+import "syscall"
+
+func childAttributes() *syscall.SysProcAttr { return nil }

@@ -1,0 +1,365 @@
+package bank
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tapswitch/tapswitch/switch/bank/link"
+	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/bank/secure"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// requestMax bounds the work on one message of a terminal: the longest way to a bank, and
+// what is committed before and after.
+const requestMax = 2 * time.Minute
+
+// listener is an address that terminals or acquirers connect to.
+type listener struct {
+	sw        *Switch
+	cfg       *Listener
+	spec      *message.Spec
+	bare      *message.Spec // the same without what stands in front of a message
+	code      string        // tells its terminals apart from those of other listeners
+	server    *link.Server
+	terminals *terminals       // nil for acquirers
+	keys      *secure.LinkKeys // of the acquirer; nil for terminals
+	peers     []netip.Prefix
+	bound     string
+	orders    sync.Pool // *order
+	writers   sync.Pool // *message.Writer
+}
+
+func (s *Switch) newListener(ctx context.Context, cfg *Listener) (*listener, error) {
+	l := &listener{sw: s, cfg: cfg, code: codeOf(cfg.Name)}
+	for _, other := range s.listeners {
+		if other.code == l.code {
+			return nil, fmt.Errorf("%w: its code is that of listener %s: take another name",
+				ErrConfig, other.cfg.Name)
+		}
+	}
+	var err error
+	if l.spec, err = openSpec(cfg.Spec, cfg.Envelope); err != nil {
+		return nil, err
+	}
+	l.bare = l.spec.WithEnvelope(message.Bare)
+	l.orders.New = func() any { return new(order) }
+	l.writers.New = func() any { return new(message.Writer) }
+	if cfg.Terminals != "" {
+		if l.terminals, err = loadTerminals(cfg.Terminals); err != nil {
+			return nil, err
+		}
+		if s.o.Ring == nil {
+			if name := l.terminals.withKey(); name != "" {
+				return nil, fmt.Errorf("%w: terminal %s has a master key and there is no key ring",
+					ErrConfig, name)
+			}
+		}
+	} else if l.keys, err = s.openKeys(ctx, "in."+cfg.Name, &cfg.Keys); err != nil {
+		return nil, err
+	}
+	for _, p := range cfg.Peers {
+		l.peers = append(l.peers, netip.MustParsePrefix(p)) // checked
+	}
+	secured, err := serverTLS(cfg.TLS)
+	if err != nil {
+		return nil, err
+	}
+	l.server, err = link.NewServer(link.ServerConfig{
+		Name: cfg.Name, Framing: cfg.framing(), Protocol: inbound{l}, Handler: l, Admit: l.admit,
+		TLS: secured, Now: s.clock, Log: s.log,
+		Limits: link.Limits{FrameMax: frameMax, ConnectionsMax: cfg.Connections,
+			ConnectionsPerPeerMax: cfg.Connections, InFlightMax: cfg.InFlight,
+			IdleTimeout: cfg.Idle, AnswerTimeout: requestMax},
+	})
+	return l, err
+}
+
+// admit names the peer of a connection.
+func (l *listener) admit(from netip.AddrPort) (string, bool) {
+	if len(l.peers) == 0 {
+		return from.Addr().String(), l.terminals != nil || from.Addr().IsLoopback()
+	}
+	for _, p := range l.peers {
+		if p.Contains(from.Addr()) {
+			return p.String(), true
+		}
+	}
+	return "", false
+}
+
+// inbound is what a link must know of the messages of terminals and acquirers. Sign-on and
+// the like belong to a terminal, not to its connection, so that nothing is link management.
+type inbound struct{ *listener }
+
+// Make has no messages: a listener asks nothing.
+func (inbound) Make(link.Management, uint32, time.Time) ([]byte, link.Key, error) {
+	return nil, link.Key{}, nil
+}
+
+// Accepted is never asked.
+func (inbound) Accepted(link.Management, []byte) error { return nil }
+
+// Reply is never asked.
+func (inbound) Reply([]byte) ([]byte, link.Management, error) {
+	return nil, link.OtherManagement, nil
+}
+
+// Classify reads the type of a message only; what is wrong with the rest is answered.
+func (p inbound) Classify(frame []byte) (link.Kind, link.Key, error) {
+	sum, err := message.Peek(p.spec, frame)
+	if err != nil {
+		if mti, ok := message.PeekType(p.spec, frame); ok && mti.Expects() {
+			return link.KindRequest, link.Key{Class: uint8(mti.Class())}, nil
+		}
+		return 0, link.Key{}, err
+	}
+	if sum.MTI.IsResponse() {
+		return link.KindAnswer, link.Key{Class: uint8(sum.MTI.Class()), STAN: sum.STAN}, nil
+	}
+	return link.KindRequest, link.Key{Class: uint8(sum.MTI.Class()), STAN: sum.STAN,
+		RRN: sum.RRN, Terminal: sum.Terminal, Time: sum.Sent}, nil
+}
+
+// Handle works on one message; see link.Handler.
+func (l *listener) Handle(r *link.Request) {
+	s := l.sw
+	o := l.orders.Get().(*order)
+	*o = order{sw: s, in: l, req: r, frame: r.Frame, received: r.Received, now: s.o.Now(),
+		view: o.view}
+	s.stats.In.Add(1)
+	ctx, cancel := context.WithTimeout(context.Background(), requestMax)
+	defer cancel()
+	if o.handle(ctx) {
+		o.view.Close()
+		l.orders.Put(o)
+	}
+}
+
+// Refuse answers what is not taken: too many at once, or the switch stops.
+func (l *listener) Refuse(r *link.Request, why error) []byte {
+	l.sw.stats.Refused.Add(1)
+	if errors.Is(why, link.ErrDraining) {
+		return nil // the terminal connects elsewhere and repeats
+	}
+	o := order{sw: l.sw, in: l, req: r, frame: r.Frame, now: l.sw.o.Now()}
+	if err := o.view.Open(l.spec, r.Frame); err != nil {
+		return nil
+	}
+	o.sum, _ = o.view.Summary()
+	frame, _ := o.reply(answer{code: codeUnavailable})
+	return frame
+}
+
+// handle takes the way that the message asks for and answers it. It reports whether the
+// order may be used again.
+func (o *order) handle(ctx context.Context) bool {
+	if err := o.view.Open(o.in.spec, o.frame); err != nil {
+		o.refuseFormat(err)
+		return true
+	}
+	o.sum, _ = o.view.Summary()
+	o.ask = classify(o.in.spec.Dialect(), &o.sum)
+	if code := o.identify(); code != "" {
+		o.send(answer{code: code})
+		return true
+	}
+	key, code := o.authenticate(ctx)
+	if code != "" {
+		o.sw.stats.BadMAC.Add(1)
+		o.send(answer{code: code, key: key})
+		return true
+	}
+	a := o.act(ctx)
+	a.key = key
+	if a.none {
+		o.sw.stats.Unanswered.Add(1)
+		_ = o.req.Drop()
+		return true
+	}
+	o.send(a)
+	return true
+}
+
+// act is the way of each message.
+func (o *order) act(ctx context.Context) answer {
+	switch o.ask.action {
+	case actTransact:
+		return o.transact(ctx)
+	case actReverse:
+		return o.reverse(ctx)
+	case actBalance:
+		return o.balance(ctx)
+	case actCashLoad:
+		return o.cashLoad(ctx)
+	case actSignOn:
+		return o.signOn(ctx)
+	case actSignOff, actEcho, actTell:
+		return answer{code: codeApproved}
+	case actKeyChange:
+		return o.changeKey(ctx)
+	case actParameters:
+		return o.parameters()
+	case actBlacklist:
+		return o.blacklist(ctx)
+	case actSettle:
+		return o.settle(ctx)
+	case actUpload, actUploadEnd:
+		return o.upload(ctx)
+	default:
+		return answer{code: codeInvalid}
+	}
+}
+
+// identify finds whose message it is.
+func (o *order) identify() (code string) {
+	if o.in.terminals == nil {
+		o.place = o.in.acquirerPlace(o)
+		return ""
+	}
+	o.terminal = o.in.terminals.find(o.sum.Terminal)
+	if o.terminal == nil {
+		return codeTerminal
+	}
+	if merchant := trimmed(o.sum.Merchant[:]); merchant != "" && merchant != o.terminal.merchant {
+		return codeMerchant
+	}
+	o.place = o.terminal.place
+	return ""
+}
+
+// acquirerPlace is where an acquirer's transaction was made.
+func (l *listener) acquirerPlace(o *order) txn.Place {
+	p := txn.Place{Merchant: trimmed(o.sum.Merchant[:]), Acquirer: l.cfg.Acquirer,
+		Payee: txn.Account(l.cfg.Payee), Funding: txn.Account(l.cfg.Payee)}
+	var room [16]byte
+	if mcc := o.view.Append(room[:0], 18); len(mcc) > 0 {
+		p.MCC = string(mcc)
+	}
+	return p
+}
+
+func trimmed(b []byte) string {
+	for len(b) > 0 && (b[len(b)-1] == ' ' || b[len(b)-1] == 0) {
+		b = b[:len(b)-1]
+	}
+	return string(b)
+}
+
+// maker makes the MAC of an answer; nil for none.
+type maker func(dst, covered []byte) ([]byte, error)
+
+// authenticate verifies the MAC over the raw bytes before any field is believed. A message
+// about the link itself needs none, but must not have a wrong one.
+func (o *order) authenticate(ctx context.Context) (make maker, code string) {
+	covered := o.sum.Covered.Of(o.frame)
+	field, has := o.in.spec.MACField(o.frame, &o.sum)
+	var value []byte
+	if has {
+		value = field[:]
+	}
+	free := o.sum.MTI.Class() == message.Network && !has
+	switch {
+	case o.terminal == nil && (!o.in.keys.MACs() || free):
+		return nil, ""
+	case o.terminal == nil:
+		if err := o.in.keys.Check(covered, value); err != nil {
+			return o.in.keys.Make, codeMAC
+		}
+		return o.in.keys.Make, ""
+	case o.terminal.masterKey == "" && has:
+		return nil, codeMAC // nobody can have made it
+	case o.terminal.masterKey == "" || free:
+		return nil, ""
+	}
+	key, err := o.sw.keys.Check(ctx, o.terminal.name, covered, value)
+	if err != nil {
+		return nil, codeMAC
+	}
+	return key.Make, ""
+}
+
+// refuseFormat answers a message that cannot be read, where its type can.
+func (o *order) refuseFormat(err error) {
+	o.sw.stats.BadFormat.Add(1)
+	o.sw.log.Warn("message refused", "listener", o.in.cfg.Name, "peer", o.req.Peer.Name, "error", err)
+	frame, ok := message.Refusal(o.in.spec, o.frame, codeFormat)
+	if !ok {
+		_ = o.req.Drop()
+		return
+	}
+	_ = o.req.Answer(frame)
+}
+
+// send answers the message.
+func (o *order) send(a answer) {
+	frame, err := o.reply(a)
+	if err != nil {
+		o.sw.log.Error("answer cannot be written", "listener", o.in.cfg.Name, "error", err)
+		_ = o.req.Drop()
+		return
+	}
+	o.sw.stats.Out.Add(1)
+	_ = o.req.Answer(frame) // a lost answer is counted by the server; the terminal reverses
+}
+
+// serverTLS reads the certificates of a listener.
+func serverTLS(t *TLS) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	c.Certificates = []tls.Certificate{pair}
+	if t.CA != "" {
+		if c.ClientCAs, err = readAuthorities(t.CA); err != nil {
+			return nil, err
+		}
+		c.ClientAuth = tls.RequireAndVerifyClientCert
+	}
+	return c, nil
+}
+
+// clientTLS reads the certificates of a link.
+func clientTLS(t *TLS) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	var err error
+	if t.CA != "" {
+		if c.RootCAs, err = readAuthorities(t.CA); err != nil {
+			return nil, err
+		}
+	}
+	if t.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
+		if err != nil {
+			return nil, fmt.Errorf("tls: %w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}
+
+func readAuthorities(path string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("tls: %s holds no certificate in PEM", path)
+	}
+	return pool, nil
+}

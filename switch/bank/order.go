@@ -1,0 +1,203 @@
+package bank
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
+	"time"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/link"
+	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// Bits of a request id's counter above the trace number.
+const (
+	counterReversal = 1 << 31 // a reversal, which has the trace number of its original
+	counterLoad     = 1 << 29 // the load of a purse that a bank paid for
+)
+
+// order is one message on its way through the switch. It belongs to one goroutine at a time.
+type order struct {
+	sw  *Switch
+	in  *listener
+	req *link.Request // nil for one that is told again out of the due queue
+	ask ask
+	sum message.Summary
+	// view reads the fields of the message; frame is what it reads from.
+	view  message.View
+	frame []byte
+
+	terminal *terminal // nil for an acquirer's
+	place    txn.Place
+	number   pan.Number
+	token    pan.Token
+	id       txn.RequestID
+	original txn.RequestID
+	received time.Time
+	now      txn.Millis
+	rrn      [12]byte
+	work     txn.BankWork
+	// extra are fields of the bank's answer that the terminal gets.
+	extra extra
+}
+
+// extra is what of a bank's answer is handed on.
+type extra struct {
+	settled [4]byte // field 15
+	balance []byte  // field 54
+	chip    []byte  // field 55
+}
+
+// read fills the order from its message; the MAC has been verified. code is the answer to a
+// message that cannot be taken up, "" otherwise.
+func (o *order) read() (code string) {
+	if o.number.IsZero() {
+		if code := o.readCard(); code != "" {
+			return code
+		}
+	}
+	o.token = o.sw.tokens.Token(o.number)
+	if o.sum.STAN == 0 {
+		return codeFormat
+	}
+	o.readIDs()
+	if o.sum.Has(37) && o.in.spec.Dialect() != message.POS {
+		o.rrn = o.sum.RRN // a terminal's field 37 names the original
+	}
+	o.work.Type = string(o.sum.ProcessingCode[:]) + string(o.sum.Condition[:]) +
+		string(o.sum.POSType[:])
+	o.work.LocalAt = string(o.sum.LocalDate[:]) + string(o.sum.LocalTime[:])
+	return ""
+}
+
+// readCard takes the card number from field 2, or from track 2 where the terminal sends
+// none.
+func (o *order) readCard() (code string) {
+	o.number = o.sum.PAN
+	if !o.number.IsZero() {
+		return ""
+	}
+	if !o.view.Has(35) {
+		return codeFormat
+	}
+	var room [40]byte
+	track, err := pan.ParseTrack2(o.view.Append(room[:0], 35))
+	clear(room[:])
+	if err != nil {
+		return codeCard
+	}
+	o.number = track.Number
+	return ""
+}
+
+// readIDs makes the id of the message and that of what it refers to. A terminal of ours
+// counts its batches, an acquirer tells the time.
+func (o *order) readIDs() {
+	o.id = txn.RequestID{Terminal: o.in.terminalID(o.sum.Terminal), Counter: o.sum.STAN}
+	o.original.Terminal = o.id.Terminal
+	if o.in.spec.Dialect() == message.POS {
+		o.id.Boot = number(o.sum.Batch[:])
+		o.original.Boot, o.original.Counter = o.readOriginal()
+	} else {
+		o.id.Boot = number(o.sum.Sent[:])
+		if o.id.Boot == 0 {
+			o.id.Boot = number(append(o.sum.LocalDate[:], o.sum.LocalTime[:]...))
+		}
+		o.original.Boot, o.original.Counter = o.readElements()
+	}
+	if o.ask.action == actReverse {
+		if o.original.Counter == 0 { // a reversal repeats the trace number of its original
+			o.original.Boot, o.original.Counter = o.id.Boot, o.id.Counter
+		}
+		o.id.Counter |= counterReversal
+	} else if o.original.Counter == 0 {
+		o.original = txn.RequestID{}
+	}
+	if o.ask.kind == txn.BankVoid || o.ask.kind == txn.BankRefund ||
+		o.ask.kind == txn.BankCompletion {
+		if o.sum.Has(37) && !o.view.Has(90) {
+			o.work.OriginalRRN = o.sum.RRN
+		}
+		var room [8]byte
+		copy(o.work.OriginalAuth[:], o.view.Append(room[:0], 38))
+	}
+}
+
+// readOriginal reads field 61 of UnionPay terminals. A reversal of the batch's own needs none.
+func (o *order) readOriginal() (batch, stan uint32) {
+	if !o.view.Has(61) {
+		return 0, 0
+	}
+	var room [40]byte
+	ref, err := message.ParseOriginal(string(o.view.Append(room[:0], 61)))
+	if err != nil || ref.STAN == "" {
+		return 0, 0
+	}
+	return number([]byte(ref.Batch)), number([]byte(ref.STAN))
+}
+
+// readElements reads field 90.
+func (o *order) readElements() (sent, stan uint32) {
+	if !o.view.Has(90) {
+		return 0, 0
+	}
+	var room [48]byte
+	ref, err := message.ParseOriginalElements(string(o.view.Append(room[:0], 90)))
+	if err != nil {
+		return 0, 0
+	}
+	return number([]byte(ref.Sent)), number([]byte(ref.STAN))
+}
+
+// number reads digits; what is none, or too long, is 0.
+func number(digits []byte) uint32 {
+	var n uint64
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return 0
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return uint32(n)
+}
+
+// terminalID names a terminal in ids: field 41, a dot, and the listener's code. Names that
+// an id cannot hold are digested.
+func (l *listener) terminalID(field41 [8]byte) txn.TerminalID {
+	name := bytes.TrimRight(field41[:], " \x00")
+	id, err := txn.ParseTerminalID(string(name))
+	if err != nil {
+		sum := sha256.Sum256(field41[:])
+		id, _ = txn.ParseTerminalID("_" + base32.HexEncoding.EncodeToString(sum[:5])[:7])
+		name = id[:8]
+	}
+	copy(id[len(name):], l.code)
+	return id
+}
+
+// codeOf is what tells terminals of the same name behind different listeners apart.
+func codeOf(listener string) string {
+	sum := sha256.Sum256([]byte(listener))
+	return "." + base32.HexEncoding.EncodeToString(sum[:2])[:3]
+}
+
+// request returns the engine's request for a step of the order's transaction.
+func (o *order) request(kind txn.Kind, work txn.BankWork) *txn.Request {
+	return &txn.Request{
+		ID: o.id, Kind: kind, Card: o.token, Last4: o.number.Last4(), Place: o.place,
+		Currency: o.currency(), Amount: txn.Minor(o.sum.Amount), Original: o.original,
+		Offline: o.ask.advice && o.ask.kind == txn.BankPurchase,
+		STAN:    o.sum.STAN, ServiceAt: o.now, ReceivedAt: o.now, Bank: &work,
+	}
+}
+
+// currency reads field 49; a message without one is in the scheme's.
+func (o *order) currency() txn.Currency {
+	if !o.view.Has(49) {
+		return o.sw.currency
+	}
+	var room [8]byte
+	return txn.Currency(number(o.view.Append(room[:0], 49)))
+}

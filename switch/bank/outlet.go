@@ -1,0 +1,592 @@
+package bank
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tapswitch/tapswitch/crypto/block"
+	"github.com/tapswitch/tapswitch/crypto/keyring"
+	"github.com/tapswitch/tapswitch/crypto/mac"
+	"github.com/tapswitch/tapswitch/switch/bank/link"
+	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/bank/secure"
+	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// outlet is a link to a bank with what messages need on it.
+type outlet struct {
+	sw      *Switch
+	cfg     *Link
+	name    string
+	spec    *message.Spec
+	header  message.CUPSHeader
+	keys    *secure.LinkKeys
+	link    *link.Link
+	waiting atomic.Int64 // reversals and advices that the bank must be told
+	seed    maphash.Seed
+	views   sync.Pool // *message.View
+	writers sync.Pool // *message.Writer
+}
+
+// macSchemes are the names of MAC schemes in configuration.
+var macSchemes = map[string]mac.Scheme{
+	"none": {}, "x9.9": mac.X99, "x9.19": mac.X919, "cup-ecb": mac.CUPDES,
+	"cup-ecb-3des": mac.CUPTDES, "cup-ecb-sm4": mac.CUPSM4,
+	"cmac-aes": {Algorithm: mac.CMAC, Cipher: block.AES, Size: 8},
+}
+
+func (k *Keys) check(what, name string, say func(string, ...any)) {
+	if _, ok := macSchemes[k.MAC]; !ok {
+		say("%s %q: mac %q is none of x9.9, x9.19, cup-ecb, cup-ecb-3des, cup-ecb-sm4, cmac-aes, none",
+			what, name, k.MAC)
+	}
+	for key, text := range map[string]string{"mac_key": k.MACKey, "pin_key": k.PINKey, "zone": k.Zone} {
+		if text == "" {
+			continue
+		}
+		if _, err := keyring.ParseRef(text); err != nil {
+			say("%s %q: %s %q: %v", what, name, key, text, err)
+		}
+	}
+	if k.MAC != "none" && k.MACKey == "" && k.Zone == "" && what == "link" {
+		say("link %q: mac %s needs mac_key or zone", name, k.MAC)
+	}
+}
+
+// openKeys opens the keys of a link or of an acquirer.
+func (s *Switch) openKeys(ctx context.Context, name string, k *Keys) (*secure.LinkKeys, error) {
+	o := secure.LinkOptions{Ring: s.o.Ring, Registry: s.o.Registry, Link: name,
+		Scheme: macSchemes[k.MAC], Overlap: k.Overlap, Now: s.clock}
+	o.MAC, _ = keyring.ParseRef(k.MACKey) // checked; "" is the zero Ref
+	o.PIN, _ = keyring.ParseRef(k.PINKey)
+	o.ZMK, _ = keyring.ParseRef(k.Zone)
+	if s.o.Ring == nil && (k.MACKey != "" || k.PINKey != "" || k.Zone != "") {
+		return nil, fmt.Errorf("%w: keys are named and there is no key ring", ErrConfig)
+	}
+	return secure.OpenLink(ctx, o)
+}
+
+func (s *Switch) newOutlet(ctx context.Context, cfg *Link) (*outlet, error) {
+	l := &outlet{sw: s, cfg: cfg, name: cfg.Name, seed: maphash.MakeSeed()}
+	var err error
+	if l.spec, err = openSpec(cfg.Spec, cfg.Envelope); err != nil {
+		return nil, err
+	}
+	if l.header, err = message.NewCUPSHeader(cfg.Station, cfg.Home); err != nil {
+		return nil, err
+	}
+	if l.keys, err = s.openKeys(ctx, cfg.Name, &cfg.Keys); err != nil {
+		return nil, err
+	}
+	secured, err := clientTLS(cfg.TLS)
+	if err != nil {
+		return nil, err
+	}
+	l.views.New = func() any { return new(message.View) }
+	l.writers.New = func() any { return new(message.Writer) }
+	l.link, err = link.Open(link.Config{
+		Name: cfg.Name, Addresses: cfg.Addresses, Balance: cfg.balance(), Framing: cfg.framing(),
+		Protocol: outbound{l}, Handler: l, TLS: secured, SignOnce: cfg.SignOn == "link",
+		Limits: link.Limits{FrameMax: frameMax, AnswerTimeout: cfg.Timeout, EchoAfter: cfg.Echo,
+			InFlightMax: cfg.InFlight},
+		Reserver: stanKeeper{s.o.Registry}, NumberBlock: stanBlock, Late: l.late, Changed: l.changed,
+		Dial: s.o.Dial, Now: s.clock, Log: s.log,
+	})
+	return l, err
+}
+
+// usable reports whether the link may get new transactions.
+func (l *outlet) usable() bool {
+	return l.link.IsUp() && l.waiting.Load() < int64(l.cfg.Backlog)
+}
+
+// late is told of an answer that came after its transaction was given up. The reversal
+// stands.
+func (l *outlet) late(_ []byte, key link.Key) {
+	l.sw.stats.Late.Add(1)
+	l.sw.log.Warn("late answer of a bank: the reversal stands", "link", l.name, "message", key.String())
+}
+
+func (l *outlet) changed(index int, c link.Change) {
+	l.sw.log.Info("link", "name", l.name, "connection", index, "state", c.State.String(),
+		"cause", c.Cause)
+	if c.State == link.Up {
+		l.sw.teller.wake()
+	}
+}
+
+// outbound is what a link must know of the messages of banks.
+type outbound struct{ *outlet }
+
+var managementCodes = map[link.Management]string{link.SignOn: "001", link.SignOff: "002",
+	link.Echo: "301"}
+
+// Make writes a management request.
+func (p outbound) Make(what link.Management, stan uint32, at time.Time) ([]byte, link.Key, error) {
+	if what != link.Echo && p.cfg.SignOn == "none" {
+		return nil, link.Key{}, nil
+	}
+	if _, ok := p.spec.Field(70); !ok && p.spec.Dialect() != message.POS {
+		return nil, link.Key{}, nil
+	}
+	w := p.writers.Get().(*message.Writer)
+	defer p.writers.Put(w)
+	w.CUPS = p.header
+	sent := sentAt(txn.MillisOf(at))
+	w.Begin(nil, p.spec, message.NetworkRequest)
+	w.Put(7, sent[:])
+	w.PutNumber(11, int64(stan))
+	if p.sw.o.Config.Forwarder != "" {
+		p.putIf(w, 33, []byte(p.sw.o.Config.Forwarder))
+	}
+	w.Put(70, []byte(managementCodes[what]))
+	frame, err := w.Finish()
+	return frame, link.Key{Class: uint8(message.Network), STAN: stan, Time: sent}, err
+}
+
+func (l *outlet) putIf(w *message.Writer, n int, value []byte) {
+	if _, ok := l.spec.Field(n); ok && len(value) > 0 {
+		w.Put(n, value)
+	}
+}
+
+// Accepted judges the answer to a management request.
+func (p outbound) Accepted(what link.Management, answer []byte) error {
+	sum, err := message.Peek(p.spec, answer)
+	if err != nil {
+		return err
+	}
+	if code := string(sum.Response[:]); !message.MeaningOf(code).Approved {
+		return fmt.Errorf("%v refused with code %q", what, code)
+	}
+	return nil
+}
+
+var errBadMAC = errors.New("message has a wrong MAC")
+
+// Classify verifies the MAC of what is about money before any field is believed, and says
+// what the message is.
+func (p outbound) Classify(frame []byte) (link.Kind, link.Key, error) {
+	v := p.views.Get().(*message.View)
+	defer p.views.Put(v)
+	if err := v.Open(p.spec, frame); err != nil {
+		return 0, link.Key{}, err
+	}
+	defer v.Close()
+	sum, err := v.Summary()
+	if err != nil {
+		return 0, link.Key{}, err
+	}
+	network := sum.MTI.Class() == message.Network
+	if p.keys.MACs() && !network {
+		field, _ := p.spec.MACField(frame, &sum)
+		if p.keys.Check(sum.Covered.Of(frame), field[:]) != nil {
+			p.sw.stats.BadMAC.Add(1)
+			return 0, link.Key{}, errBadMAC
+		}
+	}
+	key := p.key(v, &sum)
+	switch {
+	case sum.MTI.IsResponse():
+		return link.KindAnswer, key, nil
+	case network && string(sum.Network[:]) != "101" && sum.MTI.Expects():
+		return link.KindManagement, key, nil
+	default:
+		return link.KindRequest, key, nil
+	}
+}
+
+// key is what ties an answer to its request: trace number, reference, terminal, time,
+// acquirer and amount.
+func (l *outlet) key(v *message.View, sum *message.Summary) link.Key {
+	k := link.Key{Class: uint8(sum.MTI.Class()), STAN: sum.STAN, RRN: sum.RRN,
+		Terminal: sum.Terminal, Time: sum.Sent}
+	if sum.MTI.Class() != message.Network {
+		var room [40]byte
+		rest := v.Append(room[:0], 32)
+		rest = append(rest, '/')
+		k.Rest = maphash.Bytes(l.seed, strconv.AppendInt(rest, sum.Amount, 10))
+	}
+	return k
+}
+
+// Reply answers what a bank asks about the link.
+func (p outbound) Reply(frame []byte) ([]byte, link.Management, error) {
+	v := p.views.Get().(*message.View)
+	defer p.views.Put(v)
+	if err := v.Open(p.spec, frame); err != nil {
+		return nil, link.OtherManagement, err
+	}
+	defer v.Close()
+	sum, err := v.Summary()
+	if err != nil {
+		return nil, link.OtherManagement, err
+	}
+	what := link.OtherManagement
+	for m, code := range managementCodes {
+		if string(sum.Network[:]) == code {
+			what = m
+		}
+	}
+	answer, err := p.answer(v, &sum, frame, codeApproved)
+	return answer, what, err
+}
+
+// answer writes the answer to a request of the bank.
+func (l *outlet) answer(v *message.View, sum *message.Summary, frame []byte, code string,
+) ([]byte, error) {
+	mti, ok := sum.MTI.Answer()
+	if !ok {
+		return nil, nil
+	}
+	w := l.writers.Get().(*message.Writer)
+	defer l.writers.Put(w)
+	if l.spec.Envelope() == message.CUPSHead {
+		copy(w.CUPS[:], frame)
+		w.CUPS = w.CUPS.Reply()
+	}
+	w.Begin(nil, l.spec, mti)
+	coded := false
+	for _, n := range []int{2, 3, 4, 7, 11, 32, 33, 37, 39, 41, 42, 49, 53, 70, 100} {
+		if n == 39 && !coded {
+			w.Put(39, []byte(code))
+			coded = true
+			continue
+		}
+		w.Copy(v, n)
+	}
+	if l.keys.MACs() && mti.Class() != message.Network {
+		return w.FinishSum(l.keys.Make)
+	}
+	return w.Finish()
+}
+
+// Handle works on what a bank asks: a change of key, and nothing else.
+func (l *outlet) Handle(r *link.Request) {
+	var v message.View
+	if err := v.Open(l.spec, r.Frame); err != nil {
+		_ = r.Drop()
+		return
+	}
+	sum, err := v.Summary()
+	if err != nil {
+		_ = r.Drop()
+		return
+	}
+	code := codeInvalid
+	if sum.MTI.Class() == message.Network && string(sum.Network[:]) == "101" {
+		ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
+		code = takeKey(ctx, l.keys, l.spec, &v, &sum, r.Frame)
+		cancel()
+		l.sw.log.Info("change of key", "link", l.name, "code", code)
+	}
+	frame, err := l.answer(&v, &sum, r.Frame, code)
+	if err != nil || frame == nil {
+		_ = r.Drop()
+		return
+	}
+	_ = r.Answer(frame)
+}
+
+// Refuse has no answer: a bank asks again.
+func (l *outlet) Refuse(*link.Request, error) []byte { return nil }
+
+// codeError is a refusal of the switch itself, before anything left.
+type codeError struct{ reason txn.Reason }
+
+func (e *codeError) Error() string { return "not sent: " + e.reason.String() }
+
+// forward sends the order's message to a bank and waits for the answer, which the caller
+// gives back to l.views.
+func (o *order) forward(ctx context.Context, l *outlet, a engine.Answer) (*message.View, link.Sent, error) {
+	msg := telling{mti: o.sum.MTI.First(), stan: o.work.STAN, sent: o.work.Sent, rrn: o.work.RRN,
+		original: a.BankOriginal, private: true}
+	frame, key, err := l.write(o, &msg)
+	if err != nil {
+		return nil, link.NotSent, err
+	}
+	return l.exchange(ctx, frame, key, false)
+}
+
+// exchange sends a frame and opens the answer.
+func (l *outlet) exchange(ctx context.Context, frame []byte, key link.Key, repeat bool,
+) (*message.View, link.Sent, error) {
+	send := l.link.Exchange
+	if repeat {
+		send = l.link.Repeat
+	}
+	reply, sent, err := send(ctx, frame, key)
+	if sent != link.Answered {
+		return nil, sent, err
+	}
+	v := l.views.Get().(*message.View)
+	if err := v.Open(l.spec, reply); err != nil {
+		l.views.Put(v)
+		return nil, link.Unknown, err
+	}
+	return v, sent, nil
+}
+
+// telling is what a message to a bank says beyond the order that it is made of.
+type telling struct {
+	mti      message.MTI
+	stan     uint32
+	sent     [10]byte
+	rrn      [12]byte
+	auth     txn.AuthCode
+	original *card.BankTxn // field 90
+	// private: PIN, track and chip data go with it: it is the first time that it is sent.
+	private bool
+}
+
+// write makes the frame of a message to the bank, and the key that its answer carries.
+func (l *outlet) write(o *order, t *telling) ([]byte, link.Key, error) {
+	w := l.writers.Get().(*message.Writer)
+	defer l.writers.Put(w)
+	w.CUPS, w.TPDU = l.header, message.NewTPDU(0, 0)
+	w.Begin(make([]byte, 0, replyMax), l.spec, t.mti)
+	c := composer{o: o, l: l, t: t, w: w}
+	if err := c.write(); err != nil {
+		return nil, link.Key{}, err
+	}
+	var frame []byte
+	var err error
+	if l.keys.MACs() {
+		frame, err = w.FinishSum(l.keys.Make)
+	} else {
+		frame, err = w.Finish()
+	}
+	if err != nil {
+		o.sw.log.Error("message to a bank cannot be written", "link", l.name, "error", err)
+		return nil, link.Key{}, &codeError{txn.IssuerUnavailable}
+	}
+	return frame, c.key(), nil
+}
+
+// composer writes the fields of a message to a bank in ascending order.
+type composer struct {
+	o    *order
+	l    *outlet
+	t    *telling
+	w    *message.Writer
+	acqu []byte
+}
+
+func (c *composer) write() error {
+	o, t := c.o, c.t
+	c.put(2, []byte(o.number.Digits()))
+	c.copy(3, 4)
+	c.put(7, t.sent[:])
+	c.w.PutNumber(11, int64(t.stan))
+	c.local()
+	c.copy(14)
+	if o.view.Has(18) || o.place.MCC == "" {
+		c.copy(18)
+	} else {
+		c.put(18, []byte(o.place.MCC))
+	}
+	c.copy(22, 23, 25)
+	if t.private {
+		c.copy(26)
+	}
+	c.institutions()
+	if t.private {
+		c.copy(35, 36)
+	}
+	c.put(37, t.rrn[:])
+	c.authCode()
+	c.copy(41, 42, 43, 49)
+	if !o.view.Has(49) {
+		c.put(49, strconv.AppendInt(nil, int64(o.sw.currency), 10))
+	}
+	if t.private {
+		if err := c.pin(); err != nil {
+			return err
+		}
+		c.copy(55)
+	}
+	if t.original != nil && t.original.STAN != 0 {
+		c.elements()
+	}
+	return nil
+}
+
+func (c *composer) put(n int, value []byte) { c.l.putIf(c.w, n, value) }
+
+func (c *composer) copy(fields ...int) {
+	for _, n := range fields {
+		if _, ok := c.l.spec.Field(n); ok {
+			c.w.Copy(&c.o.view, n)
+		}
+	}
+}
+
+// local writes the terminal's time, or that of the switch.
+func (c *composer) local() {
+	at := c.o.now.Time().In(c.o.sw.zone)
+	var room [16]byte
+	if c.o.view.Has(12) {
+		c.copy(12)
+	} else {
+		c.put(12, at.AppendFormat(room[:0], "150405"))
+	}
+	if c.o.view.Has(13) {
+		c.copy(13)
+	} else {
+		c.put(13, at.AppendFormat(room[:0], "0102"))
+	}
+}
+
+// institutions writes acquirer and forwarder.
+func (c *composer) institutions() {
+	var room [16]byte
+	c.acqu = c.o.view.Append(room[:0], 32)
+	if len(c.acqu) == 0 {
+		c.acqu = []byte(c.o.sw.o.Config.Acquirer)
+		if c.o.place.Acquirer != "" {
+			c.acqu = []byte(c.o.place.Acquirer)
+		}
+	}
+	c.put(32, c.acqu)
+	c.put(33, []byte(c.o.sw.o.Config.Forwarder))
+}
+
+// authCode writes the code of what a completion, void or reversal refers to.
+func (c *composer) authCode() {
+	switch {
+	case c.t.auth != txn.AuthCode{}:
+		c.put(38, c.t.auth[:])
+	case c.t.original != nil && c.t.original.Auth != txn.AuthCode{}:
+		c.put(38, c.t.original.Auth[:])
+	default:
+		c.copy(38)
+	}
+}
+
+// pin translates the PIN block from the key that it came under to the bank's.
+func (c *composer) pin() error {
+	if !c.o.view.Has(52) {
+		return nil
+	}
+	from, ok := c.o.pinFrom()
+	if !ok {
+		return &codeError{txn.IssuerUnavailable}
+	}
+	var block, out [16]byte
+	from.Block = c.o.view.Append(block[:0], 52)
+	translated, err := c.l.keys.TranslatePIN(out[:0], &from)
+	if err != nil {
+		c.o.sw.log.Warn("PIN not translated", "link", c.l.name, "error", err)
+		return &codeError{txn.PINUnreadable}
+	}
+	c.put(52, translated)
+	c.put(53, []byte("2600000000000000"))
+	return nil
+}
+
+// elements writes field 90.
+func (c *composer) elements() {
+	original := c.t.original
+	mti := message.FinancialRequest
+	switch {
+	case original.Advised:
+		mti = adviceType(original)
+	case original.Kind == txn.BankPreAuth, original.Kind == txn.BankVoid && c.o.sum.MTI.Class() == message.Authorization:
+		mti = message.AuthorizationRequest
+	case original.Kind == txn.BankRefund:
+		mti = message.FinancialAdvice
+	}
+	e := message.OriginalElements{MTI: mti.String(), STAN: fmt.Sprintf("%06d", original.STAN),
+		Sent: string(original.Sent[:]), Acquirer: eleven(c.acqu),
+		Forwarder: eleven([]byte(c.o.sw.o.Config.Forwarder))}
+	digits, err := e.Digits()
+	if err == nil {
+		c.put(90, []byte(digits))
+	}
+}
+
+func eleven(id []byte) string {
+	const zeros = "00000000000"
+	return zeros[:max(0, len(zeros)-len(id))] + string(id)
+}
+
+// key is the key of the answer.
+func (c *composer) key() link.Key {
+	var room [40]byte
+	rest := append(room[:0], c.acqu...)
+	rest = append(rest, '/')
+	k := link.Key{Class: uint8(c.t.mti.Class()), STAN: c.t.stan, RRN: c.t.rrn,
+		Terminal: c.o.sum.Terminal, Time: c.t.sent,
+		Rest: maphash.Bytes(c.l.seed, strconv.AppendInt(rest, c.o.sum.Amount, 10))}
+	if _, ok := c.l.spec.Field(37); !ok {
+		k.RRN = [12]byte{}
+	}
+	return k
+}
+
+// said is what a bank's answer says.
+type said struct {
+	code  [2]byte
+	auth  txn.AuthCode
+	extra extra
+}
+
+func (l *outlet) read(v *message.View) (s said) {
+	var room [8]byte
+	copy(s.code[:], v.Append(room[:0], 39))
+	copy(s.auth[:], v.Append(room[:0], 38))
+	copy(s.extra.settled[:], v.Append(room[:0], 15))
+	if v.Has(54) {
+		s.extra.balance = v.Append(nil, 54)
+	}
+	if v.Has(55) {
+		s.extra.chip = v.Append(nil, 55)
+	}
+	return s
+}
+
+// stanBlock is how many trace numbers a link reserves at a time.
+const stanBlock = 2000
+
+// stanKeeper keeps trace numbers in the registry.
+type stanKeeper struct{ registry store.Registry }
+
+// stanTriesMax bounds how often a reservation is tried against other processes.
+const stanTriesMax = 32
+
+// Reserve takes the next n numbers; see link.Reserver.
+func (k stanKeeper) Reserve(ctx context.Context, name string, n int) (uint32, error) {
+	key := "bank/stan/" + name
+	for range stanTriesMax {
+		value, version, err := k.registry.Get(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		next := uint64(1)
+		if version > 0 && len(value) > 0 {
+			if next, err = strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 32); err != nil ||
+				next < 1 || next > link.STANMax {
+				return 0, fmt.Errorf("%w: trace number of link %s", store.ErrDamaged, name)
+			}
+		}
+		after := (next+uint64(n)-1)%link.STANMax + 1
+		err = k.registry.Put(ctx, key, strconv.AppendUint(nil, after, 10), version)
+		if err == nil {
+			return uint32(next), nil
+		}
+		if !errors.Is(err, store.ErrConflict) {
+			return 0, err
+		}
+	}
+	return 0, store.ErrConflict
+}

@@ -1,0 +1,28 @@
+package bank
+
+import "sync/atomic"
+
+// Stats count what the bank edge did. All are safe to read at any time.
+type Stats struct {
+	In, Out    atomic.Int64 // messages of terminals and acquirers, and answers to them
+	Refused    atomic.Int64 // not taken: too many at once, or the switch stops
+	Unanswered atomic.Int64 // taken and left without an answer, for the terminal to reverse
+	BadFormat  atomic.Int64
+	BadMAC     atomic.Int64
+	Copies     atomic.Int64 // repeats that waited for the first copy
+	Replays    atomic.Int64 // repeats that were answered out of the card's memory
+	Approved   atomic.Int64
+	Declined   atomic.Int64
+	Redirected atomic.Int64 // went another way, since nothing left on the first
+	Doubts     atomic.Int64 // outcome unknown: reversed, or told again
+	Expired    atomic.Int64 // pending ones that nobody concluded in time
+	Reversals  atomic.Int64 // that terminals and acquirers asked for
+	Late       atomic.Int64 // answers that came after their transaction was given up
+	Told       atomic.Int64 // reversals and advices sent to banks
+	Waiting    atomic.Int64 // times that a bank could not be told because its link is down
+	Dead       atomic.Int64 // reversals and advices that a bank refused
+	Faults     atomic.Int64 // of the switch itself
+}
+
+// Stats returns the counters.
+func (s *Switch) Stats() *Stats { return &s.stats }

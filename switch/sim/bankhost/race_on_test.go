@@ -1,0 +1,5 @@
+//go:build race
+
+package bankhost
+
+const raceDetector = true
