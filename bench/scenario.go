@@ -55,6 +55,7 @@ func scenarios() []scenario {
 		{"batch", "Batches of 5,000 taps", batch},
 		{"freeze", "From a freeze call to the first refused tap, under load", freeze},
 		{"feed", "Settled records into the warehouse", feedScenario},
+		{"bank", "Bank cards through the switch, against jPOS", bankCards},
 		{"start", "Start with frozen cards, and memory of active cards", start},
 	}
 }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# All tests. Installs the real servers first (Redis, Kafka, ClickHouse) and makes their
-# tests mandatory; where they cannot be installed it says which tests did not run and why,
-# and with TAPSWITCH_REQUIRE_STACK=1 it fails.
+# All tests. Installs the real servers (Redis, Kafka, ClickHouse) and the ISO 8583 programs of
+# others (pyiso8583, jPOS) first and makes their tests mandatory; where they cannot be
+# installed it says which tests did not run and why, and with TAPSWITCH_REQUIRE_STACK=1,
+# TAPSWITCH_REQUIRE_PYTHON=1 and TAPSWITCH_REQUIRE_JPOS=1 it fails. TAPSWITCH_FUZZ_EXECS says
+# how many broken messages the codec is given.
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +23,38 @@ else
   fi
   unset TAPSWITCH_REQUIRE_STACK
 fi
+
+# interop NAME VARIABLE COMMAND...: installs what the tests of interoperation run against and
+# makes these tests mandatory. Where it cannot be installed they are left out, or all fails
+# when VARIABLE is 1.
+missing=
+interop() {
+  local name=$1 variable=$2 log
+  shift 2
+  log=$(mktemp)
+  if "$@" >"$log" 2>&1; then
+    tail -n 1 "$log"
+    export "$variable=1"
+    rm -f "$log"
+    return 0
+  fi
+  tail -n 5 "$log" >&2
+  rm -f "$log"
+  if [ "${!variable:-0}" = 1 ]; then
+    echo "FAILED: $name, which the tests need, could not be installed" >&2
+    exit 1
+  fi
+  unset "$variable"
+  missing="$missing $name"
+  return 1
+}
+programs=$(realpath -m "${TAPSWITCH_STACK_DIR:-.stack}")
+if interop pyiso8583 TAPSWITCH_REQUIRE_PYTHON bash deploy/interop/install.sh "$programs/python"; then
+  export TAPSWITCH_PYTHON=$programs/python/bin/python
+else
+  unset TAPSWITCH_PYTHON
+fi
+interop jPOS TAPSWITCH_REQUIRE_JPOS bash deploy/interop/jpos_install.sh "$programs/jpos"
 
 failed=0
 go vet ./... || failed=1
@@ -42,6 +76,9 @@ fi
 if [ "$hsm" = no ]; then
   echo "NOT RUN: the tests of PKCS#11 keys (apt-get install softhsm2 gcc)" >&2
 fi
+if [ -n "$missing" ]; then
+  echo "NOT RUN: the tests of interoperation with$missing, which could not be installed" >&2
+fi
 if [ "$stack" = no ]; then
   cat >&2 <<TEXT
 
@@ -52,5 +89,5 @@ $(sed 's/^/   /' "$why" | tail -n 12)
 ================================================================================
 TEXT
 fi
-[ $failed = 0 ] && echo "all tests passed (real servers: $stack, PKCS#11: $hsm)" || echo "TESTS FAILED" >&2
+[ $failed = 0 ] && echo "all tests passed (real servers: $stack, PKCS#11: $hsm, missing:${missing:- none})" || echo "TESTS FAILED" >&2
 exit $failed

@@ -114,11 +114,21 @@ func RunLoad(ctx context.Context, o Load) (*Result, error) {
 }
 
 // cards is how many card numbers a load uses in turn.
-const cards = 10_000
+const cards = 1_000_000
 
 // Purchase writes a purchase of ISO 8583:1987 as an acquirer sends it, with the fields of the
 // format that the switch forwards. Card numbers are made up by counting and begin with 622260.
 func Purchase(w *message.Writer, dst []byte, s *message.Spec, r *Request) ([]byte, error) {
+	return acquired(w, dst, s, r, "000000")
+}
+
+// Inquiry writes a balance inquiry in the same form.
+func Inquiry(w *message.Writer, dst []byte, s *message.Spec, r *Request) ([]byte, error) {
+	return acquired(w, dst, s, r, "310000")
+}
+
+func acquired(w *message.Writer, dst []byte, s *message.Spec, r *Request, code string,
+) ([]byte, error) {
 	var card [16]byte
 	w.TPDU = message.NewTPDU(1, uint16(r.Connection))
 	if s.Envelope() == message.CUPSHead && w.CUPS == (message.CUPSHeader{}) {
@@ -129,7 +139,7 @@ func Purchase(w *message.Writer, dst []byte, s *message.Spec, r *Request) ([]byt
 	}
 	w.Begin(dst, s, message.FinancialRequest)
 	w.Put(2, cardNumber(&card, r.N%cards))
-	w.Put(3, []byte("000000"))
+	w.Put(3, []byte(code))
 	w.PutNumber(4, int64(100+r.N%5000))
 	w.Put(7, r.Sent[:])
 	w.PutNumber(11, int64(r.STAN))

@@ -12,7 +12,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/clickhouse"
@@ -68,7 +70,7 @@ func openRedis(
 	}
 	s, err := redisstore.Open(ctx, options)
 	if err != nil {
-		return nil, withCode(exitUnavailable, fmt.Errorf("hot store: %w", err))
+		return nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("hot store: %w", err))
 	}
 	replica := blacklist.NewReplica(blacklist.ReplicaOptions{Source: s,
 		Report: func(err error) { log.Warn("blacklist replica", "error", err) }})
@@ -92,11 +94,11 @@ func redisOptions(c *config.Config, clock clock, log *slog.Logger) (redisstore.O
 	if r.PasswordFile == "" {
 		return o, nil
 	}
-	if _, err := readSecret(r.PasswordFile); err != nil {
+	if _, err := keyfile.ReadSecret(r.PasswordFile); err != nil {
 		return o, fmt.Errorf("store.redis.password_file: %w", err)
 	}
 	o.Credentials = func(context.Context) (string, string, error) {
-		password, err := readSecret(r.PasswordFile)
+		password, err := keyfile.ReadSecret(r.PasswordFile)
 		return r.Username, password, err
 	}
 	return o, nil
@@ -111,7 +113,7 @@ func openWarehouse(ctx context.Context, c *config.Config, log *slog.Logger) (war
 		}
 		w, err := clickhouse.Open(ctx, clickhouse.Options{DSN: dsn, Log: log, Migrate: true})
 		if err != nil {
-			return nil, withCode(exitUnavailable, fmt.Errorf("warehouse: %w", err))
+			return nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("warehouse: %w", err))
 		}
 		return w, nil
 	}
@@ -129,7 +131,7 @@ func warehouseDSN(c *config.Config) (string, error) {
 	if c.Warehouse.PasswordFile == "" {
 		return c.Warehouse.DSN, nil
 	}
-	password, err := readSecret(c.Warehouse.PasswordFile)
+	password, err := keyfile.ReadSecret(c.Warehouse.PasswordFile)
 	if err != nil {
 		return "", fmt.Errorf("warehouse.password_file: %w", err)
 	}
@@ -139,20 +141,6 @@ func warehouseDSN(c *config.Config) (string, error) {
 	}
 	u.User = url.UserPassword(u.User.Username(), password)
 	return u.String(), nil
-}
-
-// readSecret reads a file that only its owner may read.
-func readSecret(path string) (string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return "", err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return "", fmt.Errorf("%s: mode %04o lets others read it; chmod 600 it", path,
-			info.Mode().Perm())
-	}
-	text, err := os.ReadFile(path)
-	return strings.TrimSpace(string(text)), err
 }
 
 // carrier is a part that carries settled records until its context ends.

@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
@@ -44,11 +46,11 @@ func (n *node) startBank(ctx context.Context) error {
 // bankOptions opens the keys that the edge needs.
 func (n *node) bankOptions(ctx context.Context, file *bank.Config) (o bank.Options, err error) {
 	c := n.config
-	tokenKey, err := openKey(ctx, n.hot, "token", keyPath(c.DataDir, c.Keys.TokenFile, "token.key"))
+	tokenKey, err := keyfile.Open(ctx, n.hot, "token", keyPath(c.DataDir, c.Keys.TokenFile, "token.key"))
 	if err != nil {
 		return o, fmt.Errorf("keys.token_file: %w", err)
 	}
-	masterKey, err := openKey(ctx, n.hot, "master", keyPath(c.DataDir, c.Keys.MasterFile, "master.key"))
+	masterKey, err := keyfile.Open(ctx, n.hot, "master", keyPath(c.DataDir, c.Keys.MasterFile, "master.key"))
 	if err != nil {
 		return o, fmt.Errorf("keys.master_file: %w", err)
 	}
@@ -84,7 +86,7 @@ func (n *node) openRing() (*keyring.Ring, error) {
 			return nil, fmt.Errorf("keys.ring_file: %w", err)
 		}
 	}
-	a, b, err := readPair(c.Keys.RingComponents)
+	a, b, err := tools.ReadPair(c.Keys.RingComponents)
 	if err != nil {
 		return nil, fmt.Errorf("keys.ring_components: %w", err)
 	}

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank"
 )
@@ -26,7 +28,7 @@ const (
 // adminClient asks the admin address of a running switch.
 type adminClient struct {
 	url  string
-	form output
+	form cli.Output
 }
 
 func (a *adminClient) add(c *cobra.Command) {
@@ -34,7 +36,7 @@ func (a *adminClient) add(c *cobra.Command) {
 	if address == "" {
 		address = defaultAdminURL
 	}
-	a.form = outTable
+	a.form = cli.Table
 	c.PersistentFlags().StringVar(&a.url, "admin-url", address,
 		"admin address of the switch ("+adminURLEnv+")")
 	c.PersistentFlags().VarP(&a.form, "output", "o", "table or json")
@@ -42,20 +44,20 @@ func (a *adminClient) add(c *cobra.Command) {
 
 // call asks for path and reads the answer into v.
 func (a *adminClient) call(ctx context.Context, method, path string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, deskTimeout)
+	ctx, cancel := context.WithTimeout(ctx, desk.Timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, a.url+path, nil)
 	if err != nil {
-		return withCode(exitUsage, err)
+		return cli.WithCode(cli.ExitUsage, err)
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("the switch does not answer: %w", err))
+		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("the switch does not answer: %w", err))
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, deskAnswerMax))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, desk.AnswerMax))
 	if err != nil {
-		return withCode(exitUnavailable, err)
+		return cli.WithCode(cli.ExitUnavailable, err)
 	}
 	var fault struct {
 		Error string `json:"error"`
@@ -63,9 +65,9 @@ func (a *adminClient) call(ctx context.Context, method, path string, v any) erro
 	switch {
 	case resp.StatusCode == http.StatusNotFound:
 		if json.Unmarshal(body, &fault) == nil && fault.Error != "" {
-			return withCode(exitNotFound, errors.New(fault.Error))
+			return cli.WithCode(cli.ExitNotFound, errors.New(fault.Error))
 		}
-		return withCode(exitNotFound, errors.New("this switch has no bank edge: set bank.file"))
+		return cli.WithCode(cli.ExitNotFound, errors.New("this switch has no bank edge: set bank.file"))
 	case resp.StatusCode != http.StatusOK:
 		_ = json.Unmarshal(body, &fault)
 		return fmt.Errorf("the switch answers %s: %s", resp.Status, fault.Error)
@@ -80,7 +82,7 @@ func bankCommand() *cobra.Command {
 			"  tapswitch bank route --file bank.yaml 6226009999999994 --class purchase --amount 1000\n" +
 			"  tapswitch bank status\n  tapswitch bank dead\n  tapswitch bank retry T0000001.A3G-1-42"}
 	admin.add(c)
-	c.AddCommand(bankCheckCommand(), bankRouteCommand(), bankStatusCommand(&admin),
+	c.AddCommand(bankDemoCommand(), bankCheckCommand(), bankRouteCommand(), bankStatusCommand(&admin),
 		bankDeadCommand(&admin), bankBatchesCommand(&admin),
 		bankResolveCommand(&admin, "retry", "Have a bank told again what it refused"),
 		bankResolveCommand(&admin, "close", "Close what was settled with the bank by hand"))
@@ -136,12 +138,12 @@ func bankRouteCommand() *cobra.Command {
 			}
 			number, err := pan.Parse(args[0])
 			if err != nil {
-				return withCode(exitUsage, err)
+				return cli.WithCode(cli.ExitUsage, err)
 			}
 			when := time.Now()
 			if at != "" {
 				if when, err = time.ParseInLocation("2006-01-02T15:04", at, zone); err != nil {
-					return withCode(exitUsage, fmt.Errorf("--at: want 2006-01-02T15:04: %w", err))
+					return cli.WithCode(cli.ExitUsage, fmt.Errorf("--at: want 2006-01-02T15:04: %w", err))
 				}
 			}
 			file, err := bank.LoadConfig(path)
@@ -166,7 +168,7 @@ func bankRouteCommand() *cobra.Command {
 
 // table prints rows for people, or v as JSON.
 func (a *adminClient) print(w io.Writer, v any, rows func(io.Writer)) error {
-	if a.form == outJSON {
+	if a.form == cli.JSON {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(v)
@@ -220,7 +222,7 @@ func bankDeadCommand(admin *adminClient) *cobra.Command {
 				}
 			})
 			if err == nil && len(all) > 0 {
-				err = withCode(exitBreaks, fmt.Errorf("%d dead letters", len(all)))
+				err = cli.WithCode(cli.ExitBreaks, fmt.Errorf("%d dead letters", len(all)))
 			}
 			return err
 		},

@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapswitch/tapswitch/bench"
+	"github.com/tapswitch/tapswitch/bench/iso"
 	"github.com/tapswitch/tapswitch/bench/report"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
 // benchForm is the form of the report on standard output.
@@ -66,7 +68,7 @@ func benchCommand() *cobra.Command {
 			}
 			r, err := bench.Run(c.Context(), o)
 			if errors.Is(err, bench.ErrUnknown) {
-				return withCode(exitUsage, err)
+				return cli.WithCode(cli.ExitUsage, err)
 			}
 			if r == nil {
 				return err
@@ -82,7 +84,7 @@ func benchCommand() *cobra.Command {
 	flags.StringArrayVar(&settings, "set", nil, "setting of the measured switch, key=value")
 	flags.StringVar(&profiles, "profile", "", "directory for CPU profiles of the switch")
 	flags.VarP(&form, "output", "o", "text or json")
-	c.AddCommand(benchListCommand(), benchLoadCommand(), benchNoopCommand(), benchGateCommand())
+	c.AddCommand(benchListCommand(), benchLoadCommand(), benchNoopCommand(), benchGateCommand(), benchBankCommand())
 	return c
 }
 
@@ -156,7 +158,7 @@ func benchLoadCommand() *cobra.Command {
 			o.Version, o.Commit, o.Progress = version, commit, c.ErrOrStderr()
 			r, err := bench.Load(c.Context(), o)
 			if errors.Is(err, bench.ErrLoadOptions) {
-				return withCode(exitUsage, err)
+				return cli.WithCode(cli.ExitUsage, err)
 			}
 			if err != nil {
 				return err
@@ -199,6 +201,16 @@ func benchNoopCommand() *cobra.Command {
 	}
 	c.Flags().IntVar(&size, "reply-bytes", 150, "size of the body")
 	return c
+}
+
+func benchBankCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "serve-bank", Hidden: true, Args: cobra.NoArgs,
+		Short: "Approve every ISO 8583 message, for comparison",
+		RunE: func(c *cobra.Command, _ []string) error {
+			return iso.ServeBank(c.Context(), c.InOrStdin(), c.OutOrStdout(), iso.ASCII())
+		},
+	}
 }
 
 func benchGateCommand() *cobra.Command {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 )
 
@@ -26,7 +27,7 @@ func configCheckCommand() *cobra.Command {
 				return err
 			}
 			if _, err := readPolicy(&loaded.Config); err != nil {
-				return withCode(exitUsage, err)
+				return cli.WithCode(cli.ExitUsage, err)
 			}
 			for _, line := range config.EnvLookAlikes() {
 				fmt.Fprintln(c.ErrOrStderr(), "warning:", line)
@@ -42,7 +43,7 @@ func configCheckCommand() *cobra.Command {
 func configPrintCommand() *cobra.Command {
 	var flags configFlags
 	var origin bool
-	var form output
+	var form cli.Output
 	c := &cobra.Command{
 		Use: "print", Short: "Print every setting in force", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -50,8 +51,8 @@ func configPrintCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if form == outJSON {
-				return printJSON(c.OutOrStdout(), loaded.Values())
+			if form == cli.JSON {
+				return cli.PrintJSON(c.OutOrStdout(), loaded.Values())
 			}
 			w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
 			for _, v := range loaded.Values() {
@@ -65,7 +66,7 @@ func configPrintCommand() *cobra.Command {
 		},
 	}
 	flags.add(c)
-	form.add(c)
+	form.Add(c)
 	c.Flags().BoolVar(&origin, "origin", false, "also print where each value comes from")
 	return c
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/sim/faultproxy"
@@ -36,7 +37,7 @@ type demoOptions struct {
 	serve   bool
 	data    string
 	listen  string
-	form    output
+	form    cli.Output
 }
 
 func demoCommand() *cobra.Command {
@@ -64,7 +65,7 @@ func demoCommand() *cobra.Command {
 	flags.StringVar(&o.listen, "listen", config.Default().Listen,
 		"address of the gate with --serve; without it the demo takes a free one")
 	flags.StringVar(&o.data, "data", "", "keep the data here (default: a directory that is removed)")
-	o.form.add(c)
+	o.form.Add(c)
 	return c
 }
 
@@ -89,12 +90,12 @@ type demoCrash struct {
 }
 
 func runDemo(c *cobra.Command, o *demoOptions) (err error) {
-	if o.form == outCSV {
-		return withCode(exitUsage, errors.New("-o: the demo prints table or json"))
+	if o.form == cli.CSV {
+		return cli.WithCode(cli.ExitUsage, errors.New("-o: the demo prints table or json"))
 	}
 	plan, err := sim.NewPlan(o.seed, o.cards)
 	if err != nil {
-		return withCode(exitUsage, fmt.Errorf("--cards: %w", err))
+		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--cards: %w", err))
 	}
 	d := &demo{o: o, plan: plan, show: newProgress(os.Stderr)}
 	defer func() { err = errors.Join(err, d.close()) }()
@@ -127,7 +128,7 @@ func (d *demo) prepare(ctx context.Context) error {
 		}
 		dir = temp
 	} else if left, err := os.ReadDir(dir); err == nil && len(left) > 0 {
-		return withCode(exitUsage, fmt.Errorf("--data %s: the demo wants an empty directory", dir))
+		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--data %s: the demo wants an empty directory", dir))
 	}
 	d.dir = dir
 	settings, err := d.makeSettings(ctx)

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/ledger/settle"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/sim"
@@ -164,9 +165,9 @@ func (r *demoReport) check(d *demo, o *sim.Outcome, ledger *sim.Figures, totals 
 }
 
 // write prints the report.
-func (r *demoReport) write(w io.Writer, form output) error {
-	if form == outJSON {
-		return printJSON(w, r)
+func (r *demoReport) write(w io.Writer, form cli.Output) error {
+	if form == cli.JSON {
+		return cli.PrintJSON(w, r)
 	}
 	tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(tab, "\nseed %d, %d cards, digest %s\n\n", r.Seed, r.Cards, r.Digest)

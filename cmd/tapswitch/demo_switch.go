@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/switch/fare"
 )
 
@@ -124,7 +126,7 @@ func (s *demoSwitch) where() runInfo {
 
 // secret reads a token that the switch's first start wrote.
 func (s *demoSwitch) secret(name string) (string, error) {
-	return readSecret(filepath.Join(s.data, name))
+	return keyfile.ReadSecret(filepath.Join(s.data, name))
 }
 
 // kill ends the process with SIGKILL and waits until it is gone.
@@ -205,7 +207,7 @@ const (
 func (d *demo) addStack(ctx context.Context, all map[string]string) error {
 	for _, name := range []string{stackRedisEnv, stackKafkaEnv, stackClickHouseEnv} {
 		if os.Getenv(name) == "" {
-			return withCode(exitUnavailable, fmt.Errorf("--stack: %s is not set: "+
+			return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("--stack: %s is not set: "+
 				"`make stack-up`, then `eval \"$(bin/stackctl env)\"`", name))
 		}
 	}
@@ -237,16 +239,16 @@ func clickHouse(ctx context.Context, statement string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
 		"http://"+os.Getenv(stackClickHouseEnv)+"/", bytes.NewReader([]byte(statement)))
 	if err != nil {
-		return withCode(exitUsage, fmt.Errorf("%s: %w", stackClickHouseEnv, err))
+		return cli.WithCode(cli.ExitUsage, fmt.Errorf("%s: %w", stackClickHouseEnv, err))
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return withCode(exitUnavailable, fmt.Errorf("ClickHouse: %w", err))
+		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("ClickHouse: %w", err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
-		return withCode(exitUnavailable, fmt.Errorf("ClickHouse: %s: %s", statement, text))
+		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("ClickHouse: %s: %s", statement, text))
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/deploy/stack"
 	"github.com/tapswitch/tapswitch/ledger/settle"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
@@ -157,16 +158,16 @@ func TestDemoUsage(t *testing.T) {
 		args []string
 		code int
 	}{
-		{[]string{"demo", "--cards", "0"}, exitUsage},
-		{[]string{"demo", "-o", "csv"}, exitUsage},
-		{[]string{"demo", "--data", full}, exitUsage},
-		{[]string{"demo", "--stack"}, exitUnavailable},
+		{[]string{"demo", "--cards", "0"}, cli.ExitUsage},
+		{[]string{"demo", "-o", "csv"}, cli.ExitUsage},
+		{[]string{"demo", "--data", full}, cli.ExitUsage},
+		{[]string{"demo", "--stack"}, cli.ExitUnavailable},
 	} {
 		root := rootCommand()
 		root.SetArgs(c.args)
 		err := root.ExecuteContext(t.Context())
-		var coded *exitError
-		if !errors.As(err, &coded) || coded.code != c.code {
+		var coded *cli.ExitError
+		if !errors.As(err, &coded) || coded.Code != c.code {
 			t.Errorf("%v: %v", c.args, err)
 		}
 	}
@@ -210,7 +211,7 @@ func TestDemoReportJudges(t *testing.T) {
 		t.Fatalf("%+v", good.Checks)
 	}
 	var text bytes.Buffer
-	err = good.write(&text, outTable)
+	err = good.write(&text, cli.Table)
 	if err != nil || !strings.Contains(text.String(), "Everything held") {
 		t.Errorf("%v: %s", err, text.String())
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
@@ -39,7 +40,7 @@ type finding struct {
 
 func doctorCommand() *cobra.Command {
 	var flags configFlags
-	var form output
+	var form cli.Output
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check machine and servers against what keeps money safe",
 		Long: "Check the machine and the Redis, Kafka and ClickHouse that the configuration names " +
@@ -60,7 +61,7 @@ func doctorCommand() *cobra.Command {
 		},
 	}
 	flags.add(c)
-	form.add(c)
+	form.Add(c)
 	return c
 }
 
@@ -77,9 +78,9 @@ func verdict(findings []finding) error {
 	}
 	switch {
 	case unreached:
-		return withCode(exitUnavailable, errUnreachable)
+		return cli.WithCode(cli.ExitUnavailable, errUnreachable)
 	case unsafe:
-		return withCode(exitFailed, errUnsafe)
+		return cli.WithCode(cli.ExitFailed, errUnsafe)
 	default:
 		return nil
 	}
@@ -252,11 +253,11 @@ func timeSync(dir string) (time.Duration, error) {
 	return best, nil
 }
 
-func writeFindings(w io.Writer, form output, findings []finding) error {
+func writeFindings(w io.Writer, form cli.Output, findings []finding) error {
 	switch form {
-	case outJSON:
-		return printJSON(w, findings)
-	case outCSV:
+	case cli.JSON:
+		return cli.PrintJSON(w, findings)
+	case cli.CSV:
 		out := csv.NewWriter(w)
 		_ = out.Write([]string{"name", "state", "got", "want", "fix"}) // Error reports it
 		for _, f := range findings {

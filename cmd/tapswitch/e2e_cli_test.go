@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -80,7 +82,7 @@ func e2eDeskNode(t *testing.T) *e2eDesk {
 func TestE2ECardDesk(t *testing.T) {
 	d := e2eDeskNode(t)
 	first, second := adminTokenFile, secondTokenFile
-	d.as(first, exitNotFound, e2eNumber, "card", "status", "-").expect(t, "card_unknown")
+	d.as(first, cli.ExitNotFound, e2eNumber, "card", "status", "-").expect(t, "card_unknown")
 	r := d.as(first, 0, e2eNumber, "card", "enrol", "-", "--rider", "student", "-o", "json")
 	if got := e2eField(t, r.stdout, "outcome"); got != "approved" {
 		t.Errorf("enrolment %s", got)
@@ -98,7 +100,7 @@ func TestE2ECardDesk(t *testing.T) {
 		t.Errorf("second freeze: %s", r.stdout)
 	}
 	d.as(first, 0, "", "card", "status", token).expect(t, "form 12")
-	d.as(first, exitFailed, "", "card", "freeze", token, "--reason", "mislaid").expect(t, "field_invalid")
+	d.as(first, cli.ExitFailed, "", "card", "freeze", token, "--reason", "mislaid").expect(t, "field_invalid")
 
 	r = d.as(first, 0, "", "card", "release", token, "--note", "found again", "-o", "json")
 	release := e2eField(t, r.stdout, "release")
@@ -106,11 +108,11 @@ func TestE2ECardDesk(t *testing.T) {
 		t.Errorf("release: %s", got)
 	}
 	d.as(first, 0, "", "card", "releases").expect(t, release)
-	d.as(first, exitFailed, "", "card", "confirm", release).expect(t, "same_person")
+	d.as(first, cli.ExitFailed, "", "card", "confirm", release).expect(t, "same_person")
 	d.as(first, 0, "", "card", "status", token).expect(t, "lost")
 	d.as(second, 0, "", "card", "confirm", release).expect(t, "released")
 	d.as(second, 0, "", "card", "confirm", release).expect(t, "released") // after a lost reply
-	d.as(second, exitNotFound, "", "card", "confirm", "r-0000000000000000").expect(t, "release_unknown")
+	d.as(second, cli.ExitNotFound, "", "card", "confirm", "r-0000000000000000").expect(t, "release_unknown")
 	r = d.as(first, 0, "", "card", "status", token, "-o", "json")
 	if e2eField(t, r.stdout, "frozen") != "<nil>" {
 		t.Errorf("after the release: %s", r.stdout)
@@ -132,17 +134,17 @@ func TestE2EPersons(t *testing.T) {
 	if err := os.WriteFile(viewer, []byte(e2eField(t, r.stdout, "token")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.as(viewer, exitNotFound, e2eNumber, "card", "status", "-").expect(t, "card_unknown")
-	d.as(viewer, exitFailed, e2eNumber, "card", "freeze", "-").expect(t, "role_not_permitted")
-	d.as(viewer, exitFailed, "", "terminal", "put", "GATE01").expect(t, "role_not_permitted")
+	d.as(viewer, cli.ExitNotFound, e2eNumber, "card", "status", "-").expect(t, "card_unknown")
+	d.as(viewer, cli.ExitFailed, e2eNumber, "card", "freeze", "-").expect(t, "role_not_permitted")
+	d.as(viewer, cli.ExitFailed, "", "terminal", "put", "GATE01").expect(t, "role_not_permitted")
 	d.as(adminTokenFile, 0, "", "operator", "revoke", "wang")
-	d.as(viewer, exitFailed, e2eNumber, "card", "status", "-").expect(t, "token_invalid")
-	d.as(filepath.Join(t.TempDir(), "none"), exitUsage, "", "card", "releases").expect(t, "token file")
-	e2eWant(t, exitUsage, deskTokenEnv, "card", "releases", "--url", "http://"+d.node.gate())
+	d.as(viewer, cli.ExitFailed, e2eNumber, "card", "status", "-").expect(t, "token_invalid")
+	d.as(filepath.Join(t.TempDir(), "none"), cli.ExitUsage, "", "card", "releases").expect(t, "token file")
+	e2eWant(t, cli.ExitUsage, desk.TokenEnv, "card", "releases", "--url", "http://"+d.node.gate())
 	if err := d.node.stop(); err != nil {
 		t.Fatal(err)
 	}
-	d.as(adminTokenFile, exitUnavailable, "", "card", "releases").expect(t, "does not answer")
+	d.as(adminTokenFile, cli.ExitUnavailable, "", "card", "releases").expect(t, "does not answer")
 }
 
 // e2eWant runs a command and expects exit code and a text.
@@ -206,7 +208,7 @@ func TestE2ETerminalKeys(t *testing.T) {
 			t.Errorf("the %s key after a revocation: %s", name, got)
 		}
 	}
-	d.as(adminTokenFile, exitNotFound, "", "terminal", "rotate", "GATE99").expect(t, "terminal_not_found")
+	d.as(adminTokenFile, cli.ExitNotFound, "", "terminal", "rotate", "GATE99").expect(t, "terminal_not_found")
 }
 
 // TestE2EConfig: settings are checked, shown with their origin, and refused by the nearest
@@ -222,11 +224,11 @@ func TestE2EConfig(t *testing.T) {
 	}
 	good := file("good.yaml", "gate:\n  budget: 1500ms\nlog:\n  level: warn\n")
 	e2eWant(t, 0, "configuration ok", "config", "check", "--config", good)
-	e2eWant(t, exitUsage, `did you mean "gate.budget"`, "config", "check", "--config",
+	e2eWant(t, cli.ExitUsage, `did you mean "gate.budget"`, "config", "check", "--config",
 		file("bad.yaml", "gate:\n  buget: 1s\n"))
-	e2eWant(t, exitUsage, "store.kind", "config", "check", "--set", "store.kind=mysql")
-	e2eWant(t, exitUsage, "key=value", "config", "check", "--set", "listen")
-	e2eWant(t, exitUsage, "nowhere.yaml", "config", "check", "--config", filepath.Join(dir, "nowhere.yaml"))
+	e2eWant(t, cli.ExitUsage, "store.kind", "config", "check", "--set", "store.kind=mysql")
+	e2eWant(t, cli.ExitUsage, "key=value", "config", "check", "--set", "listen")
+	e2eWant(t, cli.ExitUsage, "nowhere.yaml", "config", "check", "--config", filepath.Join(dir, "nowhere.yaml"))
 	r := e2eCommand(t, []string{"TAPSWITCH_LOG__LEVEL=error"}, "", "config", "print", "--origin",
 		"--config", good, "--set", "gate.in_flight_max=7")
 	for _, want := range [][]string{{"gate.budget", "1500ms", "file " + good}, {"gate.in_flight_max", "7", "flag"},
@@ -241,7 +243,7 @@ func TestE2EConfig(t *testing.T) {
 		t.Errorf("config print -o json: %v", err)
 	}
 	e2eWant(t, 0, "tapswitch e2e", "version")
-	e2eWant(t, exitUsage, "unknown flag", "run", "--no-such-flag")
+	e2eWant(t, cli.ExitUsage, "unknown flag", "run", "--no-such-flag")
 }
 
 func e2eHasLine(text string, parts ...string) bool {
@@ -265,7 +267,7 @@ func TestE2EDoctor(t *testing.T) {
 	if _, err := e2eRedisSay(s.redis.Addr(), "CONFIG SET appendfsync everysec"); err != nil {
 		t.Fatal(err)
 	}
-	r := e2eWant(t, exitFailed, "CONFIG SET appendfsync always", args...)
+	r := e2eWant(t, cli.ExitFailed, "CONFIG SET appendfsync always", args...)
 	if !strings.Contains(r.stderr, "can lose money") {
 		t.Errorf("doctor says %q", r.stderr)
 	}
@@ -277,7 +279,7 @@ func TestE2EDoctor(t *testing.T) {
 	if err := s.redis.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	e2eWant(t, exitUnavailable, "DOWN", append(args, "-o", "table")...)
+	e2eWant(t, cli.ExitUnavailable, "DOWN", append(args, "-o", "table")...)
 }
 
 // e2eDoctorFlags leaves out what doctor has no flag for.
@@ -316,8 +318,8 @@ func TestE2ESameTotals(t *testing.T) {
 	if got := e2eApproved(t, fromLocal["json"]); got != len(out.Approvals) {
 		t.Errorf("totals: %d approved, the client saw %d", got, len(out.Approvals))
 	}
-	e2eWant(t, exitUsage, "--day", "ledger", "totals", "--day", "yesterday")
-	e2eWant(t, exitNotFound, "no warehouse", "ledger", "totals", "--day", "2026-11-21", "--data", t.TempDir())
+	e2eWant(t, cli.ExitUsage, "--day", "ledger", "totals", "--day", "yesterday")
+	e2eWant(t, cli.ExitNotFound, "no warehouse", "ledger", "totals", "--day", "2026-11-21", "--data", t.TempDir())
 }
 
 // e2eApproved counts the approved requests of terminals in a report.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/switch/store/local"
 )
 
@@ -252,7 +253,7 @@ func TestE2ETwoOnOneDirectory(t *testing.T) {
 	c.hook(0.5, func(context.Context) error {
 		args := append([]string{"run", "--data", c.node.dir, "--admin-listen", ""}, c.node.args...)
 		r := e2eCommand(t, nil, "", args...)
-		if r.code != exitFailed || !strings.Contains(r.stderr, "another process") {
+		if r.code != cli.ExitFailed || !strings.Contains(r.stderr, "another process") {
 			t.Errorf("second switch: exit code %d, said %q", r.code, r.stderr)
 		}
 		return nil

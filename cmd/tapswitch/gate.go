@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/blacklist"
 	"github.com/tapswitch/tapswitch/switch/gate"
@@ -23,11 +24,11 @@ const (
 // newGate makes the HTTP edge of n.
 func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 	c := n.config
-	tokenKey, err := openKey(ctx, n.hot, "token", keyPath(c.DataDir, c.Keys.TokenFile, "token.key"))
+	tokenKey, err := keyfile.Open(ctx, n.hot, "token", keyPath(c.DataDir, c.Keys.TokenFile, "token.key"))
 	if err != nil {
 		return nil, fmt.Errorf("keys.token_file: %w", err)
 	}
-	masterKey, err := openKey(ctx, n.hot, "master", keyPath(c.DataDir, c.Keys.MasterFile, "master.key"))
+	masterKey, err := keyfile.Open(ctx, n.hot, "master", keyPath(c.DataDir, c.Keys.MasterFile, "master.key"))
 	if err != nil {
 		return nil, fmt.Errorf("keys.master_file: %w", err)
 	}
@@ -103,7 +104,7 @@ func (n *node) bootstrapOne(ctx context.Context, name, path string) error {
 	if err != nil {
 		return fmt.Errorf("bootstrap: %w", err)
 	}
-	if err := writeSecret(path, token+"\n"); err != nil {
+	if err := keyfile.WriteSecret(path, token+"\n"); err != nil {
 		return err
 	}
 	if version > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/ledger/settle"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
@@ -29,7 +30,7 @@ var errNoDay = errors.New("--day must be given, such as --day 2026-11-21")
 
 func ledgerTotalsCommand() *cobra.Command {
 	var flags configFlags
-	var form output
+	var form cli.Output
 	var day string
 	c := &cobra.Command{
 		Use: "totals", Short: "The figures of one business date",
@@ -39,11 +40,11 @@ func ledgerTotalsCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if day == "" {
-				return withCode(exitUsage, errNoDay)
+				return cli.WithCode(cli.ExitUsage, errNoDay)
 			}
 			date, err := txn.ParseBusinessDate(day)
 			if err != nil {
-				return withCode(exitUsage, fmt.Errorf("--day: %w", err))
+				return cli.WithCode(cli.ExitUsage, fmt.Errorf("--day: %w", err))
 			}
 			loaded, err := flags.load()
 			if err != nil {
@@ -57,13 +58,13 @@ func ledgerTotalsCommand() *cobra.Command {
 				return err
 			}
 			if !report.Clean {
-				return withCode(exitBreaks, fmt.Errorf("the figures of %s contradict themselves", date))
+				return cli.WithCode(cli.ExitBreaks, fmt.Errorf("the figures of %s contradict themselves", date))
 			}
 			return nil
 		},
 	}
 	flags.add(c)
-	form.add(c)
+	form.Add(c)
 	c.Flags().StringVar(&day, "day", "", "business date, YYYY-MM-DD; must be given")
 	return c
 }
@@ -88,7 +89,7 @@ func openReader(ctx context.Context, c *config.Config) (warehouse.Reader, func()
 	if c.Warehouse.Kind == "local" {
 		r, err := warehouselocal.OpenReader(filepath.Join(c.DataDir, "warehouse"))
 		if errors.Is(err, fs.ErrNotExist) {
-			err = withCode(exitNotFound, err)
+			err = cli.WithCode(cli.ExitNotFound, err)
 		}
 		return r, func() error { return nil }, err
 	}
@@ -98,7 +99,7 @@ func openReader(ctx context.Context, c *config.Config) (warehouse.Reader, func()
 	}
 	w, err := clickhouse.Open(ctx, clickhouse.Options{DSN: dsn, Log: quietLog()})
 	if err != nil {
-		return nil, nil, withCode(exitUnavailable, fmt.Errorf("warehouse: %w", err))
+		return nil, nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("warehouse: %w", err))
 	}
 	return w, w.Close, nil
 }

@@ -16,6 +16,10 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
 )
 
 // Set by the linker.
@@ -23,34 +27,6 @@ var (
 	version = "dev"
 	commit  = "unknown"
 )
-
-// The exit codes.
-const (
-	exitFailed      = 1
-	exitUsage       = 2
-	exitUnavailable = 3
-	exitNotFound    = 4
-	exitConflict    = 5
-	exitBreaks      = 6
-	exitInterrupted = 130
-)
-
-// exitError is an error with its exit code.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string { return e.err.Error() }
-func (e *exitError) Unwrap() error { return e.err }
-
-// withCode gives err an exit code; nil stays nil.
-func withCode(code int, err error) error {
-	if err == nil {
-		return nil
-	}
-	return &exitError{code: code, err: err}
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -65,15 +41,11 @@ func exitCode(err error, interrupted bool) int {
 		return 0
 	}
 	fmt.Fprintln(os.Stderr, "tapswitch:", err)
-	var coded *exitError
-	switch {
-	case errors.As(err, &coded):
-		return coded.code
-	case interrupted && errors.Is(err, context.Canceled):
-		return exitInterrupted
-	default:
-		return exitFailed
+	var coded *cli.ExitError
+	if !errors.As(err, &coded) && interrupted && errors.Is(err, context.Canceled) {
+		return cli.ExitInterrupted
 	}
+	return cli.Code(err)
 }
 
 func rootCommand() *cobra.Command {
@@ -87,7 +59,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return withCode(exitUsage, err)
+		return cli.WithCode(cli.ExitUsage, err)
 	})
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
@@ -100,10 +72,10 @@ func rootCommand() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), bankSimCommand(),
-		posSimCommand())
-	add("desk", cardCommand(), terminalCommand(), operatorCommand(), ledgerCommand(), bankCommand())
-	add("tools", doctorCommand(), configCommand(), cryptoCommand(), iso8583Command(), keysCommand(),
+	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
+		tools.POSSim())
+	add("desk", desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand())
+	add("tools", doctorCommand(), configCommand(), tools.Crypto(), tools.ISO8583(), tools.Keys(),
 		versionCommand())
 	return root
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
@@ -167,7 +168,7 @@ func (n *node) startWarehouse(ctx context.Context) error {
 func (n *node) startCarriers(ctx context.Context) error {
 	if n.config.Feed.Kind == "kafka" {
 		if err := feed.EnsureTopic(ctx, kafka(n.config)); err != nil {
-			return withCode(exitUnavailable, fmt.Errorf("feed: %w", err))
+			return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("feed: %w", err))
 		}
 	}
 	n.carriers = newCarriers(n.config, n.hot, n.wh, n.counters, n.log)

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 )
 
@@ -45,50 +44,10 @@ func (f *configFlags) load() (*config.Loaded, error) {
 	for _, pair := range f.set {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, withCode(exitUsage, fmt.Errorf("--set %q: want key=value", pair))
+			return nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("--set %q: want key=value", pair))
 		}
 		values[key] = value
 	}
 	loaded, err := config.Load(f.file, values)
-	return loaded, withCode(exitUsage, err)
-}
-
-// output is the form of a command's data.
-type output string
-
-// The forms.
-const (
-	outTable output = "table"
-	outJSON  output = "json"
-	outCSV   output = "csv"
-)
-
-func (o *output) add(c *cobra.Command) {
-	*o = outTable
-	c.Flags().VarP(o, "output", "o", "table, json or csv")
-}
-
-// String returns the form's name.
-func (o *output) String() string { return string(*o) }
-
-// Set reads the form's name.
-func (o *output) Set(s string) error {
-	switch v := output(s); v {
-	case outTable, outJSON, outCSV:
-		*o = v
-		return nil
-	default:
-		return fmt.Errorf("%q is not table, json or csv", s)
-	}
-}
-
-// Type names the value in help texts.
-func (o *output) Type() string { return "form" }
-
-// printJSON writes v as one indented object.
-func printJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	return loaded, cli.WithCode(cli.ExitUsage, err)
 }

@@ -13,7 +13,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/sim/szt"
@@ -29,7 +31,7 @@ type replayOptions struct {
 	format string
 	speed  string
 	data   string
-	form   output
+	form   cli.Output
 }
 
 func replayCommand() *cobra.Command {
@@ -45,7 +47,7 @@ func replayCommand() *cobra.Command {
 		Example: "  tapswitch replay --format szt shenzhen-taps.csv.gz\n" +
 			"  tapswitch replay --format szt --speed 600 -o json taps.csv",
 		Args: func(c *cobra.Command, args []string) error {
-			return withCode(exitUsage, cobra.ExactArgs(1)(c, args))
+			return cli.WithCode(cli.ExitUsage, cobra.ExactArgs(1)(c, args))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			return runReplay(c.Context(), &o, args[0], c.OutOrStdout())
@@ -56,14 +58,14 @@ func replayCommand() *cobra.Command {
 	flags.StringVar(&o.speed, "speed", "max",
 		"seconds of the file in one second, or max for as fast as possible")
 	flags.StringVar(&o.data, "data", "", "keep the data here (default: a directory that is removed)")
-	o.form.add(c)
+	o.form.Add(c)
 	return c
 }
 
 func runReplay(ctx context.Context, o *replayOptions, file string, out io.Writer) (err error) {
 	speed, err := o.check()
 	if err != nil {
-		return withCode(exitUsage, err)
+		return cli.WithCode(cli.ExitUsage, err)
 	}
 	dir, fresh, err := o.directory()
 	if err != nil {
@@ -90,11 +92,11 @@ func runReplay(ctx context.Context, o *replayOptions, file string, out io.Writer
 	}
 	if report.Approved == 0 {
 		// Every row may have a cause of its own, yet nothing was held against the file.
-		return withCode(exitFailed, fmt.Errorf("no row was approved: is this the file that --format %s "+
+		return cli.WithCode(cli.ExitFailed, fmt.Errorf("no row was approved: is this the file that --format %s "+
 			"means, in UTF-8?", o.format))
 	}
 	if report.Unexplained != 0 {
-		return withCode(exitFailed, fmt.Errorf("%d differences without an explanation",
+		return cli.WithCode(cli.ExitFailed, fmt.Errorf("%d differences without an explanation",
 			report.Unexplained))
 	}
 	return nil
@@ -104,7 +106,7 @@ func (o *replayOptions) check() (speed float64, err error) {
 	if o.format != "szt" {
 		return 0, fmt.Errorf("--format %q: want szt", o.format)
 	}
-	if o.form == outCSV {
+	if o.form == cli.CSV {
 		return 0, errors.New("-o: a replay prints table or json")
 	}
 	if o.speed == "max" {
@@ -139,7 +141,7 @@ func readTaps(ctx context.Context, file, dir string, show *progress) (*szt.Sorte
 	if file != "-" {
 		f, err := os.Open(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, withCode(exitNotFound, err)
+			return nil, cli.WithCode(cli.ExitNotFound, err)
 		}
 		if err != nil {
 			return nil, err
@@ -177,7 +179,7 @@ func (r *replayRun) run(ctx context.Context, sorted *szt.Sorted) (_ *szt.Report,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
-	token, err := readSecret(filepath.Join(r.dir, adminTokenFile))
+	token, err := keyfile.ReadSecret(filepath.Join(r.dir, adminTokenFile))
 	if err != nil {
 		return nil, fmt.Errorf("token of the first operator: %w", err)
 	}

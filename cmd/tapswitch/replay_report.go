@@ -7,6 +7,7 @@ import (
 	"slices"
 	"text/tabwriter"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/switch/sim/szt"
 )
 
@@ -14,9 +15,9 @@ import (
 const replayListMax = 50
 
 // writeReplay prints the report of a replay.
-func writeReplay(w io.Writer, form output, r *szt.Report) error {
-	if form == outJSON {
-		return printJSON(w, r)
+func writeReplay(w io.Writer, form cli.Output, r *szt.Report) error {
+	if form == cli.JSON {
+		return cli.PrintJSON(w, r)
 	}
 	tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', tabwriter.AlignRight)
 	line := func(format string, args ...any) { fmt.Fprintf(tab, format+"\t\n", args...) }

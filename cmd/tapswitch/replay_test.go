@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
 // replayRealFile is the published data, which is no part of the project.
@@ -113,8 +115,8 @@ func TestReplayOfNothing(t *testing.T) {
 	root.SetArgs([]string{"replay", "-o", "json", replayFileOf(t, []byte(replayHeader+
 		"BIJCHFBC,2018-09-01 08:00:00,\xb0\xcd\xca\xbf,160,200,250001,x,M313,y,0,x\n"))})
 	err := root.ExecuteContext(t.Context())
-	var coded *exitError
-	if !errors.As(err, &coded) || coded.code != exitFailed || !strings.Contains(out.String(), `"rejected_rows": 1`) {
+	var coded *cli.ExitError
+	if !errors.As(err, &coded) || coded.Code != cli.ExitFailed || !strings.Contains(out.String(), `"rejected_rows": 1`) {
 		t.Errorf("%v\n%s", err, out.String())
 	}
 }
@@ -125,24 +127,24 @@ func TestReplayUsage(t *testing.T) {
 		args []string
 		code int
 	}{
-		{[]string{"replay"}, exitUsage},
-		{[]string{"replay", "a", "b"}, exitUsage},
-		{[]string{"replay", "--format", "gtfs", sample}, exitUsage},
-		{[]string{"replay", "--speed", "0", sample}, exitUsage},
-		{[]string{"replay", "--speed", "NaN", sample}, exitUsage},
-		{[]string{"replay", "--speed", "fast", sample}, exitUsage},
-		{[]string{"replay", "-o", "csv", sample}, exitUsage},
-		{[]string{"replay", filepath.Join(t.TempDir(), "none.csv")}, exitNotFound},
+		{[]string{"replay"}, cli.ExitUsage},
+		{[]string{"replay", "a", "b"}, cli.ExitUsage},
+		{[]string{"replay", "--format", "gtfs", sample}, cli.ExitUsage},
+		{[]string{"replay", "--speed", "0", sample}, cli.ExitUsage},
+		{[]string{"replay", "--speed", "NaN", sample}, cli.ExitUsage},
+		{[]string{"replay", "--speed", "fast", sample}, cli.ExitUsage},
+		{[]string{"replay", "-o", "csv", sample}, cli.ExitUsage},
+		{[]string{"replay", filepath.Join(t.TempDir(), "none.csv")}, cli.ExitNotFound},
 		{[]string{"replay", replayFileOf(t, []byte("a,b,c\n"))}, 0},
 	} {
 		root := rootCommand()
 		root.SetOut(&bytes.Buffer{})
 		root.SetArgs(c.args)
 		err := root.ExecuteContext(t.Context())
-		var coded *exitError
+		var coded *cli.ExitError
 		code := 0
 		if errors.As(err, &coded) {
-			code = coded.code
+			code = coded.Code
 		}
 		if err == nil || code != c.code {
 			t.Errorf("%v: %v, code %d, want %d", c.args, err, code, c.code)

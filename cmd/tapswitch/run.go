@@ -26,10 +26,12 @@ const gcPercent = 50
 
 // runInfo tells other programs where a running switch is.
 type runInfo struct {
-	PID     int    `json:"pid"`
-	Gate    string `json:"gate,omitempty"`
-	Admin   string `json:"admin,omitempty"`
-	Version string `json:"version"`
+	PID   int    `json:"pid"`
+	Gate  string `json:"gate,omitempty"`
+	Admin string `json:"admin,omitempty"`
+	// Bank has the address of each listener for terminals and acquirers of banks.
+	Bank    map[string]string `json:"bank,omitempty"`
+	Version string            `json:"version"`
 }
 
 func runCommand() *cobra.Command {
@@ -70,6 +72,9 @@ func run(ctx context.Context, c *config.Config, logTo io.Writer) error {
 	info := runInfo{PID: os.Getpid(), Gate: n.gateAddr, Version: version}
 	if n.admin != nil {
 		info.Admin = n.admin.addr()
+	}
+	if n.bank != nil {
+		info.Bank = n.bank.Addresses()
 	}
 	path := filepath.Join(c.DataDir, runFile)
 	if err := writeRunFile(path, info); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 )
 
@@ -16,7 +17,7 @@ func TestDoctorMakesNothing(t *testing.T) {
 	parent := t.TempDir()
 	missing := filepath.Join(parent, "no", "such")
 	out, code := command(t, "doctor", "--data", missing)
-	if code != exitFailed || !strings.Contains(out, missing+" does not exist") ||
+	if code != cli.ExitFailed || !strings.Contains(out, missing+" does not exist") ||
 		!strings.Contains(out, "UNSAFE") || !strings.Contains(out, "--data") {
 		t.Errorf("exit code %d, said\n%s", code, out)
 	}
@@ -24,7 +25,7 @@ func TestDoctorMakesNothing(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if out, code := command(t, "doctor", "--data", file); code != exitFailed ||
+	if out, code := command(t, "doctor", "--data", file); code != cli.ExitFailed ||
 		!strings.Contains(out, file+" is no directory") {
 		t.Errorf("a file: exit code %d, said\n%s", code, out)
 	}
@@ -66,7 +67,7 @@ func TestDoctorWithoutEmbeddedStore(t *testing.T) {
 func TestLedgerTotalsWantsADay(t *testing.T) {
 	for _, args := range [][]string{{}, {"--day", ""}, {"--day", "today"}} {
 		out, code := command(t, append([]string{"ledger", "totals", "--data", t.TempDir()}, args...)...)
-		if code != exitUsage || !strings.Contains(out, "--day") {
+		if code != cli.ExitUsage || !strings.Contains(out, "--day") {
 			t.Errorf("%q: exit code %d, said %s", args, code, out)
 		}
 	}
@@ -97,7 +98,7 @@ func TestConfigCheckRefusesAddresses(t *testing.T) {
 		"admin_listen=127.0.0.1:8583", "scheme.zone=+08:60"} {
 		out, code := command(t, "config", "check", "--set", setting)
 		key, value, _ := strings.Cut(setting, "=")
-		if code != exitUsage || !strings.Contains(out, key+": ") || !strings.Contains(out, value) ||
+		if code != cli.ExitUsage || !strings.Contains(out, key+": ") || !strings.Contains(out, value) ||
 			!strings.Contains(out, "(flag)") {
 			t.Errorf("%s: exit code %d, said %s", setting, code, out)
 		}

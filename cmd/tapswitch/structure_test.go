@@ -61,6 +61,7 @@ var lattice = map[string][]string{
 	"switch/gate": {"switch/gate/flat", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
+	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},
 	"switch/bank/link":    {},
 	"switch/bank/route":   {"crypto/pan", "switch/txn"},
 	"switch/bank/secure": {"crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "crypto/pinblock",
@@ -100,7 +101,15 @@ var lattice = map[string][]string{
 	"deploy/stack/stackctl":  {"deploy/stack"},
 	"deploy/stack/chdbfront": {},
 	"cmd/tapswitch":          {"..."},
+	"cmd/tapswitch/cli":      {},
 	"cmd/tapswitch/config":   {},
+	"cmd/tapswitch/keyfile":  {"switch/store"},
+	// Clients of a running gate.
+	"cmd/tapswitch/desk": {"cmd/tapswitch/cli"},
+	// The commands that need no switch.
+	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac",
+		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
+		"switch/sim/bankhost", "switch/sim/pos"},
 }
 
 // libraries names every library and the one package that may import it. A second name
@@ -115,12 +124,16 @@ var libraries = map[string][]string{
 	"github.com/ClickHouse/clickhouse-go/v2": {"ledger/warehouse/clickhouse"},
 	"github.com/parquet-go/parquet-go":       {"ledger/warehouse/local"},
 	"github.com/prometheus/client_golang":    {"cmd/tapswitch"},
-	"github.com/spf13/cobra":                 {"cmd/tapswitch"},
-	"github.com/vbauerster/mpb/v8":           {"cmd/tapswitch"},
-	"github.com/knadh/koanf/v2":              {"cmd/tapswitch/config"},
-	"github.com/knadh/koanf/providers":       {"cmd/tapswitch/config"},
-	// The configuration and the tariff are both YAML files.
-	"github.com/knadh/koanf/parsers/yaml": {"cmd/tapswitch/config", "cmd/tapswitch"},
+	// The commands, in package main and apart, and the flag of the form of their data.
+	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
+		"cmd/tapswitch/tools"},
+	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
+	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
+	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},
+	// The configuration and the tariff are YAML files, and so are a simulator's behaviour and
+	// messages to pack.
+	"github.com/knadh/koanf/parsers/yaml": {"cmd/tapswitch/config", "cmd/tapswitch",
+		"cmd/tapswitch/tools"},
 	// Message specifications are YAML files whose errors name the line; texts are GB18030.
 	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank"},
 	"golang.org/x/text":  {"switch/bank/message"},
@@ -146,9 +159,9 @@ var pure = map[string][]string{
 		"encoding/csv", "encoding/hex", "errors", "fmt", "hash", "io", "log/slog", "strconv", "sync"},
 	"switch/txn": {"crypto/sha256", "encoding/binary", "errors", "fmt", "math", "strconv", "strings",
 		"time"},
-	"switch/card":   {"encoding/binary", "errors", "fmt", "slices"},
-	"switch/fare":   {"errors", "fmt", "maps", "slices"},
-	"switch/store":  {"context", "errors", "fmt", "time"},
+	"switch/card":  {"encoding/binary", "errors", "fmt", "slices"},
+	"switch/fare":  {"errors", "fmt", "maps", "slices"},
+	"switch/store": {"context", "errors", "fmt", "time"},
 	"switch/engine": {"bytes", "cmp", "context", "errors", "fmt", "maps", "slices", "sync", "sync/atomic",
 		"time"},
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 const (
@@ -104,6 +105,7 @@ func (d *Direct) session(ctx context.Context) error {
 // read sends the entries of one shard to the intake until ctx ends.
 func (d *Direct) read(ctx context.Context, shard int, chunks chan<- []item) error {
 	var cursor store.Cursor
+	records := txn.NewRecordReader()
 	for ctx.Err() == nil {
 		var entries []store.OutboxEntry
 		err := retry(ctx, d.in.log, "cannot read the outbox", func() (err error) {
@@ -118,7 +120,7 @@ func (d *Direct) read(ctx context.Context, shard int, chunks chan<- []item) erro
 		}
 		items := make([]item, len(entries))
 		for i := range entries {
-			items[i] = entryItem(&entries[i])
+			items[i] = entryItem(records, &entries[i])
 		}
 		select {
 		case chunks <- items:

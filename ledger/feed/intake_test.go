@@ -40,7 +40,7 @@ func (i *inlet) give(records ...txn.Record) (last outcome) {
 	for _, r := range records {
 		e := store.OutboxEntry{Position: r.Position, Date: r.BusinessDate,
 			Record: txn.AppendRecord(nil, &r)}
-		it := entryItem(&e)
+		it := entryItem(txn.NewRecordReader(), &e)
 		var err error
 		last, err = i.take(context.Background(), &it)
 		must(err)

@@ -33,9 +33,9 @@ func (it *item) later() bool { return errors.Is(it.fault, txn.ErrRecordVersion) 
 
 // entryItem reads an outbox entry. The store's position and date count, whatever the
 // record says.
-func entryItem(e *store.OutboxEntry) item {
+func entryItem(r *txn.RecordReader, e *store.OutboxEntry) item {
 	it := item{position: e.Position, date: e.Date}
-	it.record, it.fault = txn.DecodeRecord(e.Record)
+	it.record, it.fault = r.Read(e.Record)
 	if it.fault == nil {
 		it.record.Position, it.record.BusinessDate = e.Position, e.Date
 		if it.record.Kind == txn.EpochMarker {

@@ -81,7 +81,7 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 	}
 	s = &Switch{o: o, tokens: o.Tokenizer, currency: o.Engine.Policy().Currency,
 		zone: o.Calendar.Zone, links: map[string]*outlet{}, log: o.Log}
-	s.flights.open = map[txn.RequestID]*flight{}
+	s.flights.open = map[txn.RequestID]chan struct{}{}
 	if s.aead, err = sealer(o.MasterKey); err != nil {
 		return nil, err
 	}
@@ -177,28 +177,36 @@ func (s *Switch) dayBegan(now txn.Millis) txn.Millis {
 // first copy instead of being worked on beside it.
 type flights struct {
 	mu   sync.Mutex
-	open map[txn.RequestID]*flight
+	open map[txn.RequestID]chan struct{} // nil until a copy waits
 }
 
-// flight is one transaction under way.
-type flight struct{ done chan struct{} }
-
-// enter begins id, or returns the flight of a copy that is under way.
-func (f *flights) enter(id txn.RequestID) (under *flight) {
+// enter begins id, or returns what is closed when the copy that is under way has ended.
+func (f *flights) enter(id txn.RequestID) (under <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if other := f.open[id]; other != nil {
-		return other
+	done, busy := f.open[id]
+	if busy && done == nil {
+		done = make(chan struct{})
 	}
-	f.open[id] = &flight{done: make(chan struct{})}
-	return nil
+	f.open[id] = done
+	return done
 }
 
 func (f *flights) leave(id txn.RequestID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	close(f.open[id].done)
+	if done := f.open[id]; done != nil {
+		close(done)
+	}
 	delete(f.open, id)
+}
+
+// busy reports whether id is under way.
+func (f *flights) busy(id txn.RequestID) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, busy := f.open[id]
+	return busy
 }
 
 // Transaction is a bank transaction as people see it.

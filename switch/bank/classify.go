@@ -78,10 +78,7 @@ var posTypes = map[posType]ask{
 var posNetwork = map[string]action{
 	"001": actSignOn, "003": actSignOn, "004": actSignOn, "002": actSignOff, "301": actEcho,
 	"360": actParameters, "364": actParameters, "394": actParameters, "395": actParameters,
-	"370": actParameters, "371": actParameters, "372": actParameters,
-	"380": actParameters, "381": actParameters, "382": actParameters,
 	"390": actBlacklist, "391": actBlacklist, "570": actBlacklist,
-	"800": actTell, "951": actTell,
 }
 
 // otherNetwork tells those of acquirers and networks apart by field 70.
@@ -125,40 +122,50 @@ func classify(d message.Dialect, sum *message.Summary) ask {
 
 // classifyOther goes by message type, processing code and condition (ISO 8583:1987 4.3.8).
 func classifyOther(d message.Dialect, first message.MTI, sum *message.Summary) ask {
-	held := string(sum.Condition[:]) == "06"
-	advice := first.Function() == message.Advice
 	code := string(sum.ProcessingCode[:2])
-	switch {
-	case first != message.AuthorizationRequest && first != message.FinancialRequest &&
-		first != message.FinancialAdvice:
-		return ask{}
-	case code == "30" || code == "31":
-		return askBalance
-	case first == message.AuthorizationRequest && code == "20":
-		return askVoid
-	case first == message.AuthorizationRequest && (code == "00" || code == "03"):
-		return askPreAuth
-	case first == message.AuthorizationRequest:
-		return ask{}
-	case code == "20" && advice:
-		return askRefund
-	case code == "20" && (d == message.CUPS || sum.Has(90)):
-		return askVoid
-	case code == "20":
-		return askRefund
-	case (code == "00" || code == "01") && held && advice:
-		return askCompleted
-	case (code == "00" || code == "01") && held:
-		return askCompletion
-	case (code == "00" || code == "01") && advice:
-		return askSold
-	case code == "00" || code == "01":
-		return askPurchase
-	case code == "60" || code == "62":
-		return askLoad
-	case code == "63":
-		return ask{actCashLoad, txn.Load, route.Load, false}
-	default:
-		return ask{}
+	inquiry := code == "30" || code == "31"
+	switch first {
+	case message.AuthorizationRequest:
+		if inquiry {
+			return askBalance
+		}
+		return otherHolds[code]
+	case message.FinancialRequest, message.FinancialAdvice:
+		if inquiry {
+			return askBalance
+		}
+		return classifyFinancial(d, first, sum)
 	}
+	return ask{}
+}
+
+// otherHolds tells authorizations apart by processing code.
+var otherHolds = map[string]ask{"00": askPreAuth, "03": askPreAuth, "20": askVoid}
+
+// classifyFinancial tells transactions apart that move money.
+func classifyFinancial(d message.Dialect, first message.MTI, sum *message.Summary) ask {
+	held := string(sum.Condition[:]) == "06"
+	advice := first == message.FinancialAdvice
+	switch string(sum.ProcessingCode[:2]) {
+	case "00", "01":
+		switch {
+		case held && advice:
+			return askCompleted
+		case held:
+			return askCompletion
+		case advice:
+			return askSold
+		}
+		return askPurchase
+	case "20":
+		if !advice && (d == message.CUPS || sum.Has(90)) {
+			return askVoid
+		}
+		return askRefund
+	case "60", "62":
+		return askLoad
+	case "63":
+		return ask{actCashLoad, txn.Load, route.Load, false}
+	}
+	return ask{}
 }

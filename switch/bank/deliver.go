@@ -210,10 +210,7 @@ func (t *teller) tell(e errand) {
 // asked the bank is gone, or could not commit. One that is worked on here is left alone.
 func (t *teller) expire(e errand, a engine.Answer) engine.Answer {
 	s := t.sw
-	s.flights.mu.Lock()
-	busy := s.flights.open[e.id] != nil
-	s.flights.mu.Unlock()
-	if busy || a.Bank.Due > s.o.Now() {
+	if s.flights.busy(e.id) || a.Bank.Due > s.o.Now() {
 		return engine.Answer{}
 	}
 	s.stats.Expired.Add(1)

@@ -132,15 +132,11 @@ func (p inbound) Classify(frame []byte) (link.Kind, link.Key, error) {
 func (l *listener) Handle(r *link.Request) {
 	s := l.sw
 	o := l.orders.Get().(*order)
-	*o = order{sw: s, in: l, req: r, frame: r.Frame, received: r.Received, now: s.o.Now(),
-		view: o.view}
+	o.orderOf = orderOf{sw: s, in: l, req: r, frame: r.Frame, received: r.Received, now: s.o.Now()}
 	s.stats.In.Add(1)
-	ctx, cancel := context.WithTimeout(context.Background(), requestMax)
-	defer cancel()
-	if o.handle(ctx) {
-		o.view.Close()
-		l.orders.Put(o)
-	}
+	o.handle(context.Background()) // every wait on the way has a bound of its own
+	o.view.Close()
+	l.orders.Put(o)
 }
 
 // Refuse answers what is not taken: too many at once, or the switch stops.
@@ -149,7 +145,7 @@ func (l *listener) Refuse(r *link.Request, why error) []byte {
 	if errors.Is(why, link.ErrDraining) {
 		return nil // the terminal connects elsewhere and repeats
 	}
-	o := order{sw: l.sw, in: l, req: r, frame: r.Frame, now: l.sw.o.Now()}
+	o := order{orderOf: orderOf{sw: l.sw, in: l, req: r, frame: r.Frame, now: l.sw.o.Now()}}
 	if err := o.view.Open(l.spec, r.Frame); err != nil {
 		return nil
 	}
@@ -158,34 +154,32 @@ func (l *listener) Refuse(r *link.Request, why error) []byte {
 	return frame
 }
 
-// handle takes the way that the message asks for and answers it. It reports whether the
-// order may be used again.
-func (o *order) handle(ctx context.Context) bool {
+// handle takes the way that the message asks for and answers it.
+func (o *order) handle(ctx context.Context) {
 	if err := o.view.Open(o.in.spec, o.frame); err != nil {
 		o.refuseFormat(err)
-		return true
+		return
 	}
 	o.sum, _ = o.view.Summary()
 	o.ask = classify(o.in.spec.Dialect(), &o.sum)
 	if code := o.identify(); code != "" {
 		o.send(answer{code: code})
-		return true
+		return
 	}
 	key, code := o.authenticate(ctx)
 	if code != "" {
 		o.sw.stats.BadMAC.Add(1)
 		o.send(answer{code: code, key: key})
-		return true
+		return
 	}
 	a := o.act(ctx)
 	a.key = key
 	if a.none {
 		o.sw.stats.Unanswered.Add(1)
 		_ = o.req.Drop()
-		return true
+		return
 	}
 	o.send(a)
-	return true
 }
 
 // act is the way of each message.
@@ -201,8 +195,10 @@ func (o *order) act(ctx context.Context) answer {
 		return o.cashLoad(ctx)
 	case actSignOn:
 		return o.signOn(ctx)
-	case actSignOff, actEcho, actTell:
+	case actSignOff, actEcho:
 		return answer{code: codeApproved}
+	case actTell:
+		return o.note(ctx)
 	case actKeyChange:
 		return o.changeKey(ctx)
 	case actParameters:
@@ -214,6 +210,9 @@ func (o *order) act(ctx context.Context) answer {
 	case actUpload, actUploadEnd:
 		return o.upload(ctx)
 	default:
+		if o.sum.MTI.Class() == message.Network {
+			return answer{code: codeUnsupported}
+		}
 		return answer{code: codeInvalid}
 	}
 }

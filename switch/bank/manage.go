@@ -96,7 +96,7 @@ func (o *order) changeKey(ctx context.Context) answer {
 	if o.in.keys == nil {
 		return answer{code: codeInvalid}
 	}
-	code := takeKey(ctx, o.in.keys, o.in.spec, &o.view, &o.sum, o.frame)
+	code := takeKey(ctx, o.in.keys, received{o.in.spec, &o.view, &o.sum, o.frame})
 	o.sw.log.Info("change of key", "listener", o.in.cfg.Name, "code", code)
 	return answer{code: code}
 }
@@ -104,13 +104,20 @@ func (o *order) changeKey(ctx context.Context) answer {
 // keyPrefix begins field 48 where it brings a key.
 const keyPrefix = "NK"
 
+// received is a message as it came in, with what was read of it.
+type received struct {
+	spec  *message.Spec
+	view  *message.View
+	sum   *message.Summary
+	frame []byte
+}
+
 // takeKey puts a key into force that came in a network message (DOMAIN.md 2.3): field 53 has
 // its kind (1 PIN, 2 MAC) and algorithm (0 DES, 6 3DES), field 48 "NK" with key and check
 // value in hex, or field 96 a key of 8 bytes and field 48 its check value. Where the message
 // has a MAC it is made with a MAC key that comes, or else with the one in force.
-func takeKey(ctx context.Context, keys *secure.LinkKeys, spec *message.Spec, v *message.View,
-	sum *message.Summary, frame []byte) (code string) {
-	t, ok := readTransfer(v)
+func takeKey(ctx context.Context, keys *secure.LinkKeys, m received) (code string) {
+	t, ok := readTransfer(m.view)
 	if !ok {
 		return codeFormat
 	}
@@ -118,12 +125,12 @@ func takeKey(ctx context.Context, keys *secure.LinkKeys, spec *message.Spec, v *
 	if err != nil {
 		return codeSecurity
 	}
-	if value, has := spec.MACField(frame, sum); has {
+	if value, has := m.spec.MACField(m.frame, m.sum); has {
 		check := keys.Check
 		if t.Kind == secure.MACKey {
 			check = pending.Check
 		}
-		covered := sum.Covered.Of(frame)
+		covered := m.sum.Covered.Of(m.frame)
 		if check(covered, value[:]) != nil && keys.Check(covered, value[:]) != nil {
 			return codeMAC
 		}
@@ -171,6 +178,41 @@ func readTransfer(v *message.View) (t secure.Transfer, ok bool) {
 	return t, true
 }
 
+// Notice is what a terminal or network told that moves no money: the result of an issuer's
+// script on the card's chip, a cut-over of the network.
+type Notice struct {
+	Terminal string     `json:"terminal"`
+	MTI      string     `json:"mti"`
+	Network  string     `json:"network,omitempty"`
+	STAN     uint32     `json:"stan"`
+	RRN      string     `json:"rrn,omitempty"`
+	Card     string     `json:"card,omitempty"` // the token
+	Chip     string     `json:"chip,omitempty"` // field 55 of a script result in hex
+	At       txn.Millis `json:"at"`
+}
+
+// note keeps a notice and answers it. One that is sent again takes the place of the first.
+func (o *order) note(ctx context.Context) answer {
+	n := Notice{Terminal: o.in.terminalID(o.sum.Terminal).String(), MTI: o.sum.MTI.First().String(),
+		Network: trimmed(o.sum.Network[:]), STAN: o.sum.STAN, RRN: trimmed(o.sum.RRN[:]), At: o.now}
+	if !o.sum.PAN.IsZero() {
+		n.Card = o.sw.tokens.Token(o.sum.PAN).String()
+	}
+	if o.sum.MTI.Class() == message.Administrative {
+		n.Chip = hex.EncodeToString(o.view.Append(nil, 55))
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return o.kept(err)
+	}
+	key := fmt.Sprintf("bank/notice/%s/%s/%06d", n.Terminal, o.sw.localTime(o.now, "20060102"), n.STAN)
+	_, version, err := o.sw.o.Registry.Get(ctx, key)
+	if err == nil {
+		err = o.sw.o.Registry.Put(ctx, key, text, version)
+	}
+	return o.kept(err)
+}
+
 // parameters answers a terminal that asks for its parameters: two digits of tag and the
 // value, one after the other.
 func (o *order) parameters() answer {
@@ -184,7 +226,7 @@ func (o *order) parameters() answer {
 	for _, tag := range tags {
 		text.WriteString(tag + o.in.cfg.Parameters[tag])
 	}
-	if text.Len() > 0 && string(o.sum.Network[:]) != "371" && string(o.sum.Network[:]) != "381" {
+	if text.Len() > 0 {
 		a.fields = []field{{62, []byte(text.String())}}
 	}
 	return a

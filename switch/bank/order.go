@@ -18,16 +18,26 @@ const (
 	counterLoad     = 1 << 29 // the load of a purse that a bank paid for
 )
 
-// order is one message on its way through the switch. It belongs to one goroutine at a time.
+// order is one message on its way through the switch. It belongs to one goroutine at a time,
+// and is used again.
 type order struct {
-	sw  *Switch
-	in  *listener
-	req *link.Request // nil for one that is told again out of the due queue
-	ask ask
-	sum message.Summary
-	// view reads the fields of the message; frame is what it reads from.
-	view  message.View
-	frame []byte
+	orderOf
+	// view reads the fields of the message.
+	view message.View
+	// step and stepWork are the request of the step that is being committed.
+	step     txn.Request
+	stepWork txn.BankWork
+	way      way
+}
+
+// orderOf is what an order holds of one message.
+type orderOf struct {
+	sw    *Switch
+	in    *listener
+	req   *link.Request // nil for one that is told again out of the due queue
+	ask   ask
+	sum   message.Summary
+	frame []byte // what view reads from
 
 	terminal *terminal // nil for an acquirer's
 	place    txn.Place
@@ -183,14 +193,17 @@ func codeOf(listener string) string {
 	return "." + base32.HexEncoding.EncodeToString(sum[:2])[:3]
 }
 
-// request returns the engine's request for a step of the order's transaction.
+// request returns the engine's request for a step of the order's transaction, until the next
+// step.
 func (o *order) request(kind txn.Kind, work txn.BankWork) *txn.Request {
-	return &txn.Request{
+	o.stepWork = work
+	o.step = txn.Request{
 		ID: o.id, Kind: kind, Card: o.token, Last4: o.number.Last4(), Place: o.place,
 		Currency: o.currency(), Amount: txn.Minor(o.sum.Amount), Original: o.original,
 		Offline: o.ask.advice && o.ask.kind == txn.BankPurchase,
-		STAN:    o.sum.STAN, ServiceAt: o.now, ReceivedAt: o.now, Bank: &work,
+		STAN:    o.sum.STAN, ServiceAt: o.now, ReceivedAt: o.now, Bank: &o.stepWork,
 	}
+	return &o.step
 }
 
 // currency reads field 49; a message without one is in the scheme's.

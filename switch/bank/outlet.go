@@ -286,7 +286,7 @@ func (l *outlet) Handle(r *link.Request) {
 	code := codeInvalid
 	if sum.MTI.Class() == message.Network && string(sum.Network[:]) == "101" {
 		ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
-		code = takeKey(ctx, l.keys, l.spec, &v, &sum, r.Frame)
+		code = takeKey(ctx, l.keys, received{l.spec, &v, &sum, r.Frame})
 		cancel()
 		l.sw.log.Info("change of key", "link", l.name, "code", code)
 	}

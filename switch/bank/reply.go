@@ -15,6 +15,7 @@ const (
 	codeCard        = "14"
 	codeUnknown     = "25"
 	codeFormat      = "30"
+	codeUnsupported = "40"
 	codeUnavailable = "91"
 	codeMalfunction = "96"
 	codeTerminal    = "97"

@@ -95,8 +95,8 @@ func (s *Switch) unseal(t Transaction) (*order, error) {
 
 // again makes the order of a kept message.
 func (l *listener) again(t Transaction, frame []byte) (*order, error) {
-	o := &order{sw: l.sw, in: l, frame: frame, token: t.Card, id: t.ID, rrn: t.RRN,
-		now: l.sw.o.Now(), received: l.sw.clock(), original: t.Original}
+	o := &order{orderOf: orderOf{sw: l.sw, in: l, frame: frame, token: t.Card, id: t.ID, rrn: t.RRN,
+		now: l.sw.o.Now(), received: l.sw.clock(), original: t.Original}}
 	if err := o.view.Open(l.bare, frame); err != nil {
 		return nil, errSealed
 	}

@@ -24,5 +24,22 @@ type Stats struct {
 	Faults     atomic.Int64 // of the switch itself
 }
 
+// Each calls f with the name and value of every counter, in one order.
+func (s *Stats) Each(f func(name string, value int64)) {
+	for _, c := range []struct {
+		name  string
+		value *atomic.Int64
+	}{
+		{"in", &s.In}, {"out", &s.Out}, {"refused", &s.Refused}, {"unanswered", &s.Unanswered},
+		{"bad_format", &s.BadFormat}, {"bad_mac", &s.BadMAC}, {"copies", &s.Copies},
+		{"replays", &s.Replays}, {"approved", &s.Approved}, {"declined", &s.Declined},
+		{"redirected", &s.Redirected}, {"doubts", &s.Doubts}, {"expired", &s.Expired},
+		{"reversals", &s.Reversals}, {"late", &s.Late}, {"told", &s.Told}, {"waiting", &s.Waiting},
+		{"dead", &s.Dead}, {"faults", &s.Faults},
+	} {
+		f(c.name, c.value.Load())
+	}
+}
+
 // Stats returns the counters.
 func (s *Switch) Stats() *Stats { return &s.stats }

@@ -177,6 +177,15 @@ func (s *Switch) Status(ctx context.Context) (Status, error) {
 		}
 		out.Listeners = append(out.Listeners, st)
 	}
+	out.Links = s.Links()
+	s.teller.mu.Lock()
+	out.Queued = len(s.teller.queued)
+	s.teller.mu.Unlock()
+	return out, nil
+}
+
+// Links returns what there is to say of each link.
+func (s *Switch) Links() (all []LinkStatus) {
 	for i := range s.o.Config.Links {
 		l := s.links[s.o.Config.Links[i].Name]
 		st := LinkStatus{Name: l.name, Up: l.link.IsUp(), InFlight: l.link.InFlight(),
@@ -187,12 +196,9 @@ func (s *Switch) Status(ctx context.Context) (Status, error) {
 			st.Connections = append(st.Connections, ConnectionStatus{Address: c.Address,
 				State: c.State.String(), Since: c.Since, Cause: c.Cause})
 		}
-		out.Links = append(out.Links, st)
+		all = append(all, st)
 	}
-	s.teller.mu.Lock()
-	out.Queued = len(s.teller.queued)
-	s.teller.mu.Unlock()
-	return out, nil
+	return all
 }
 
 // Addresses returns where each listener listens, by its name.

@@ -33,7 +33,7 @@ func (o *order) transact(ctx context.Context) answer {
 	if code := o.read(); code != "" {
 		return answer{code: code}
 	}
-	if waited := o.waitForCopy(ctx); waited != nil {
+	if waited := o.waitForCopy(); waited != nil {
 		return *waited
 	}
 	defer o.sw.flights.leave(o.id)
@@ -42,23 +42,25 @@ func (o *order) transact(ctx context.Context) answer {
 
 // waitForCopy enters the order into the flights. When a copy of it is under way it waits for
 // that and returns its answer: one is executed, the other repeats what it said.
-func (o *order) waitForCopy(ctx context.Context) *answer {
+func (o *order) waitForCopy() *answer {
 	for {
 		under := o.sw.flights.enter(o.id)
 		if under == nil {
 			return nil
 		}
 		o.sw.stats.Copies.Add(1)
+		timer := time.NewTimer(requestMax)
 		select {
-		case <-under.done:
-		case <-ctx.Done():
+		case <-under:
+			timer.Stop()
+		case <-timer.C:
 			return &answer{none: true}
 		}
 	}
 }
 
 func (o *order) transactOnce(ctx context.Context) answer {
-	way := o.way()
+	way := o.route()
 	a := o.begin(ctx, way)
 	switch {
 	case a.Err != nil && errors.Is(a.Err, engine.ErrInDoubt):
@@ -86,9 +88,10 @@ type way struct {
 	out    *outlet
 }
 
-// way routes the order.
-func (o *order) way() *way {
-	w := &way{}
+// route finds where the order goes.
+func (o *order) route() *way {
+	w := &o.way
+	*w = way{}
 	w.choice, w.known = o.sw.routes.Route(route.Query{PAN: o.number, Class: o.ask.class,
 		Amount: txn.Minor(o.sum.Amount), At: o.received})
 	return w
@@ -362,7 +365,7 @@ func (o *order) balance(ctx context.Context) answer {
 	if reason := card.Refusal(o.sw.o.Marks.Mark(o.token), txn.AppBank); reason != txn.ReasonNone {
 		return answer{code: reason.Text().Field39}
 	}
-	w := o.way()
+	w := o.route()
 	if !w.known {
 		return answer{code: txn.NoRoute.Text().Field39}
 	}

@@ -43,7 +43,7 @@ func decideBank(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result)
 		out.Next = card.State{Status: card.Guest, Last4: r.Last4, Issuer: r.Bank.Issuer,
 			Currency: p.Currency, Bank: v.Card.Bank[:0], Recent: v.Card.Recent[:0]}
 	}
-	d := bankDecider{v: v, r: r, w: r.Bank, p: p, now: now, out: out, fp: r.Fingerprint()}
+	d := bankDecider{v: v, r: r, w: r.Bank, p: p, now: now, out: out}
 	switch {
 	case d.w.Step != txn.BankBegin:
 		d.step()
@@ -56,6 +56,7 @@ func decideBank(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result)
 
 // begin takes a transaction up.
 func (d *bankDecider) begin() {
+	d.fp = d.r.Fingerprint()
 	if i := d.out.Next.FindBank(d.r.ID); i >= 0 {
 		d.repeated(&d.out.Next.Bank[i])
 		return
@@ -174,10 +175,10 @@ func (d *bankDecider) refusal() txn.Reason {
 		return listed
 	case c.Status == card.Inactive:
 		return txn.CardNotActive
-	case c.Status == card.Active && !c.Apps.Has(txn.AppBank):
-		return txn.ApplicationClosed
 	case c.Status == card.Active && c.ExpiresAt != 0 && d.now >= c.ExpiresAt:
 		return txn.CardExpired
+	case c.Status == card.Active && !c.Apps.Has(txn.AppBank):
+		return txn.ApplicationClosed
 	default:
 		return txn.ReasonNone
 	}
@@ -290,6 +291,7 @@ func (d *bankDecider) wait(i int) {
 func (d *bankDecider) advise(i int) {
 	b := &d.out.Next.Bank[i]
 	b.Phase, b.Booked, b.Due = card.Advising, true, d.w.Due
+	b.STAN, b.Sent = 0, [10]byte{} // those of a request that never left
 	b.StandIn = !d.w.Accept
 	b.Auth = d.w.Auth
 	if b.Auth == (txn.AuthCode{}) {

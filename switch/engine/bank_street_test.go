@@ -266,7 +266,7 @@ func (s *street) checkLedger(m *deal) {
 	stands := m.booked || m.undone
 	ends := m.phase == card.Declined || m.undoing && !m.undone
 	if approved != count(stands) || reversed != count(m.undone) || declined != count(ends) ||
-		adjusted == 0 && m.adjusted || adjusted > 2 {
+		adjusted%2 != count(m.adjusted) || adjusted > 2 {
 		s.t.Fatalf("%s %s, %s: %d approved, %d declined, %d reversed, %d adjusted in the ledger",
 			m.request.Kind, m.request.ID, m.phase, approved, declined, reversed, adjusted)
 	}

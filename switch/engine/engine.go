@@ -210,6 +210,7 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	v.Known = v.Version > 0 && v.Card.Status != card.Guest
 	Decide(v, w.request, e.policy.Load(), e.now(), &s.result)
 	w.answer.Decision = s.result.Decision
+	w.answer.Bank, w.answer.BankOriginal = nil, nil
 	if b := s.result.Bank; b != nil {
 		about := *b
 		w.answer.Bank = &about

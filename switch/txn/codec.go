@@ -251,7 +251,50 @@ func varintSize(v uint64) int {
 // does not know are passed over in a record of a known version; a later version
 // is ErrRecordVersion, anything malformed ErrRecord.
 func DecodeRecord(b []byte) (Record, error) {
-	d := recordDecoder{}
+	var d recordDecoder
+	return d.decode(b)
+}
+
+// namesMax bounds the names that a RecordReader remembers.
+const namesMax = 1 << 16
+
+// RecordReader decodes many records and shares the names that come in most of them:
+// operators, stations, merchants, accounts. It belongs to one goroutine; what it returned
+// stays good.
+type RecordReader struct {
+	decoder recordDecoder
+}
+
+// NewRecordReader returns a RecordReader.
+func NewRecordReader() *RecordReader {
+	return &RecordReader{recordDecoder{names: map[string]string{}}}
+}
+
+// Read is DecodeRecord.
+func (r *RecordReader) Read(b []byte) (Record, error) {
+	d := &r.decoder
+	if len(d.names) >= namesMax {
+		clear(d.names)
+	}
+	*d = recordDecoder{names: d.names, causes: d.causes[:0], parts: d.parts[:0],
+		account: d.account[:0], amounts: d.amounts[:0]}
+	return d.decode(b)
+}
+
+// name returns b as a string, the same one for the same name.
+func (d *recordDecoder) name(b []byte) string {
+	if d.names == nil || len(b) == 0 {
+		return string(b)
+	}
+	if s, ok := d.names[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	d.names[s] = s
+	return s
+}
+
+func (d *recordDecoder) decode(b []byte) (Record, error) {
 	for len(b) > 0 {
 		tag, n := binary.Uvarint(b)
 		if n <= 0 || tag>>3 == 0 || tag>>3 > math.MaxInt32 {
@@ -273,6 +316,7 @@ type recordDecoder struct {
 	parts   []Minor
 	account []Account
 	amounts []Minor
+	names   map[string]string // nil: none are shared
 }
 
 func (d *recordDecoder) field(field, wire int, b []byte) (int, error) {
@@ -446,7 +490,7 @@ func (d *recordDecoder) bytes(field int, b []byte) error {
 	var err error
 	switch field {
 	case fTerminal:
-		r.Request.Terminal, err = ParseTerminalID(string(b))
+		r.Request.Terminal, err = ParseTerminalID(d.name(b))
 	case fCard:
 		err = fill(r.Card[:], b)
 	case fLast4:
@@ -454,11 +498,11 @@ func (d *recordDecoder) bytes(field int, b []byte) error {
 	case fAuth:
 		r.Auth, err = parseAuthCode(b)
 	case fDiscountCauses:
-		d.causes = append(d.causes, string(b))
+		d.causes = append(d.causes, d.name(b))
 	case fDiscountAmounts:
 		d.parts, err = appendAmounts(d.parts, b)
 	case fAccounts:
-		d.account = append(d.account, Account(b))
+		d.account = append(d.account, Account(d.name(b)))
 	case fAmounts:
 		d.amounts, err = appendAmounts(d.amounts, b)
 	case fOriginal:
@@ -501,7 +545,11 @@ func (d *recordDecoder) text(field int, b []byte) error {
 	default:
 		return d.unknown(field)
 	}
-	*to = string(b)
+	if field == fRRN || field == fListNote { // each is another
+		*to = string(b)
+	} else {
+		*to = d.name(b)
+	}
 	return nil
 }
 
@@ -514,6 +562,12 @@ func (d *recordDecoder) finish() (Record, error) {
 	}
 	if len(d.causes) != len(d.parts) || len(d.account) != len(d.amounts) {
 		return Record{}, fmt.Errorf("%w: names and amounts differ in number", ErrRecord)
+	}
+	if len(d.causes) > 0 {
+		d.rec.Discounts = make([]Discount, 0, len(d.causes))
+	}
+	if len(d.account) > 0 {
+		d.rec.Postings = make([]Posting, 0, len(d.account))
 	}
 	for i, cause := range d.causes {
 		d.rec.Discounts = append(d.rec.Discounts, Discount{Cause: cause, Amount: d.parts[i]})

@@ -223,3 +223,36 @@ func TestCheckPostings(t *testing.T) {
 		}
 	}
 }
+
+// A RecordReader reads what DecodeRecord reads, whatever it has read before, and what it
+// returned stays as it is.
+func TestRecordReaderReadsTheSame(t *testing.T) {
+	r := txn.NewRecordReader()
+	var got, want []txn.Record
+	for i := range 40 {
+		rec := txn.Record{Version: txn.RecordVersion, Kind: txn.Purchase, Outcome: txn.Approved,
+			Request: txn.RequestID{Terminal: txn.TerminalID{'T', byte('0' + i%3)}, Counter: uint32(i)},
+			Place:   txn.Place{Operator: "op", Merchant: strings.Repeat("m", i%5)},
+			RRN:     strings.Repeat("7", i%13), Issuer: "ICBC"}
+		for j := range i % 4 {
+			rec.Postings = append(rec.Postings, txn.Posting{Account: "purse", Amount: txn.Minor(j)})
+		}
+		if i%7 == 0 {
+			rec.Discounts = []txn.Discount{{Cause: "rider", Amount: 5}}
+		}
+		encoded := txn.AppendRecord(nil, &rec)
+		a, err := r.Read(encoded)
+		b, err2 := txn.DecodeRecord(encoded)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		clear(encoded)
+		got, want = append(got, a), append(want, b)
+		if _, err := r.Read([]byte{0xff}); err == nil {
+			t.Fatal("nonsense was read")
+		}
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Error("records differ")
+	}
+}

@@ -25,6 +25,7 @@ type station struct {
 	desk        desk
 	// handlers are the goroutines that run Handler.Handle.
 	handlers sync.WaitGroup
+	crew     *crew
 	// complained is when a warning that a peer can cause at will was last logged.
 	complained atomic.Int64
 }

@@ -141,7 +141,7 @@ func Open(cfg Config) (*Link, error) {
 		using: make([]*conn, len(cfg.Addresses)), upNow: make(chan struct{})}
 	l.st = &station{name: cfg.Name, framing: cfg.Framing, protocol: cfg.Protocol,
 		handler: cfg.Handler, limits: limits, counters: l.counters, log: cfg.Log,
-		now: cfg.Now, undelivered: cfg.Undelivered}
+		now: cfg.Now, undelivered: cfg.Undelivered, crew: newCrew()}
 	l.table = newTable(&l.st.limits, l.counters)
 	numbers.busy = l.table.busy
 	l.up.Store(new([]*conn))
@@ -290,6 +290,7 @@ func (s *station) awaitHandlers(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		s.handlers.Wait()
+		s.crew.close()
 		close(done)
 	}()
 	select {

@@ -168,7 +168,7 @@ func (c *conn) request(frame []byte, key Key) {
 	if why == nil {
 		c.st.counters.Requests.Add(1)
 		c.st.handlers.Add(1)
-		go r.run()
+		c.st.crew.take(r)
 		return
 	}
 	c.st.counters.RequestsRefused.Add(1)

@@ -96,7 +96,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 		openOf: make(map[string]int), conns: make(map[*conn]time.Time)}
 	s.st = &station{name: cfg.Name, framing: cfg.Framing, protocol: cfg.Protocol,
 		handler: cfg.Handler, limits: limits, counters: s.counters, log: cfg.Log,
-		now: cfg.Now, undelivered: cfg.Undelivered}
+		now: cfg.Now, undelivered: cfg.Undelivered, crew: newCrew()}
 	s.hard, s.cut = context.WithCancel(context.Background())
 	s.soft, s.drain = context.WithCancel(s.hard)
 	return s, nil

@@ -1,0 +1,171 @@
+// Package desk holds the commands of the card desk and of whoever runs it: clients of the
+// operator calls of a running gate, over HTTP. A command sends one request, prints the gate's
+// answer and turns an error answer into an exit code. It never repeats a request, and a card
+// number is printed neither by it nor in its errors.
+package desk
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+)
+
+// What a person at the desk waits for, and the environment that the commands read.
+const (
+	Timeout   = 10 * time.Second // of one call
+	AnswerMax = 4 << 20          // bytes of one answer
+
+	TokenEnv = "TAPSWITCH_TOKEN" // the operator's token, where no file is named
+	URLEnv   = "TAPSWITCH_URL"   // address of the gate
+)
+
+const (
+	defaultURL  = "http://127.0.0.1:8583"
+	tokenNeeded = "no token: give --token-file or set " + TokenEnv
+)
+
+// client speaks to the gate's operator calls.
+type client struct {
+	url       string
+	tokenFile string
+	form      cli.Output
+}
+
+func (d *client) add(c *cobra.Command) {
+	url := os.Getenv(URLEnv)
+	if url == "" {
+		url = defaultURL
+	}
+	c.PersistentFlags().StringVar(&d.url, "url", url, "address of the gate ("+URLEnv+")")
+	c.PersistentFlags().StringVar(&d.tokenFile, "token-file", "",
+		"file with the operator's token (else "+TokenEnv+")")
+	d.form = cli.Table
+	c.PersistentFlags().VarP(&d.form, "output", "o", "table or json")
+}
+
+func (d *client) token() (string, error) {
+	if d.tokenFile == "" {
+		if t := os.Getenv(TokenEnv); t != "" {
+			return t, nil
+		}
+		return "", cli.WithCode(cli.ExitUsage, errors.New(tokenNeeded))
+	}
+	text, err := os.ReadFile(d.tokenFile)
+	if err != nil {
+		return "", cli.WithCode(cli.ExitUsage, fmt.Errorf("token file: %w", err))
+	}
+	return strings.TrimSpace(string(text)), nil
+}
+
+// call sends one request and prints the answer. An error answer becomes an error with its
+// exit code; its text is the server's, which holds no card number.
+func (d *client) call(c *cobra.Command, method, path string, body any) error {
+	answer, err := d.send(c.Context(), method, path, body)
+	if err != nil {
+		return err
+	}
+	if d.form == cli.JSON {
+		return cli.PrintJSON(c.OutOrStdout(), answer)
+	}
+	return printFields(c.OutOrStdout(), answer)
+}
+
+func (d *client) send(
+	ctx context.Context, method, path string, body any,
+) (json.RawMessage, error) {
+	token, err := d.token()
+	if err != nil {
+		return nil, err
+	}
+	var payload io.Reader
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return nil, fmt.Errorf("request: %w", err)
+		}
+		payload = bytes.NewReader(text)
+	}
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(d.url, "/")+path, payload)
+	if err != nil {
+		return nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("--url: %w", err))
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, cli.WithCode(cli.ExitUnavailable,
+			fmt.Errorf("the gate does not answer: %w", err))
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, AnswerMax))
+	if err != nil {
+		return nil, cli.WithCode(cli.ExitUnavailable,
+			fmt.Errorf("the gate's answer broke off: %w", err))
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		return nil, answerError(resp.StatusCode, text)
+	}
+	return text, nil
+}
+
+// answerError reads an error answer of the gate.
+func answerError(status int, text []byte) error {
+	var answer struct {
+		Error struct {
+			Code, Message, Param string
+		}
+	}
+	err := fmt.Errorf("the gate answered %d", status)
+	if json.Unmarshal(text, &answer) == nil && answer.Error.Code != "" {
+		err = fmt.Errorf("%s: %s", answer.Error.Code, answer.Error.Message)
+		if answer.Error.Param != "" {
+			err = fmt.Errorf("%w (%s)", err, answer.Error.Param)
+		}
+	}
+	switch {
+	case status == http.StatusNotFound:
+		return cli.WithCode(cli.ExitNotFound, err)
+	case status == http.StatusConflict:
+		return cli.WithCode(cli.ExitConflict, err)
+	case status == http.StatusServiceUnavailable:
+		return cli.WithCode(cli.ExitUnavailable, err)
+	default:
+		return cli.WithCode(cli.ExitFailed, err)
+	}
+}
+
+// printFields writes an object as lines of name and value, in the server's order.
+func printFields(w io.Writer, text json.RawMessage) error {
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		_, err := w.Write(append(text, '\n'))
+		return err
+	}
+	tab := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	for dec.More() {
+		name, err := dec.Token()
+		if err != nil {
+			return fmt.Errorf("answer: %w", err)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return fmt.Errorf("answer: %w", err)
+		}
+		fmt.Fprintf(tab, "%v\t%s\n", name, strings.Trim(string(value), `"`))
+	}
+	return tab.Flush()
+}
