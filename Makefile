@@ -11,7 +11,7 @@ LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 SOURCES  := $(shell find . -name '*.go' -not -path './.stack/*' -not -name '*_test.go') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: help build demo demo-stack run test test-race check bench fuzz stack-up stack-down generate clean
+.PHONY: help build demo demo-bank demo-stack run test test-race check bench fuzz stack-up stack-down generate clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ $(STACKCTL): $(shell find deploy/stack -name '*.go' -o -name '*.txt' -o -name po
 
 demo: build ## a city's morning with a crash in the middle, nothing needed but Go
 	$(BIN) demo
+
+demo-bank: build ## a shop's day of bank cards between two misbehaving banks, with a crash in the middle
+	$(BIN) bank demo
 
 demo-stack: build stack-up ## the same over real Redis, Kafka and ClickHouse, with the same figures
 	@eval "$$($(STACKCTL) env)" && $(BIN) demo --stack
