@@ -21,6 +21,8 @@ import threading
 
 import iso8583
 
+sys.dont_write_bytecode = True  # the folder is a source folder
+
 from pyiso8583_wire import Wire, Wrong, answer_type, ascii_spec, cups_spec, finish
 
 HEADER_SIZE = 46
@@ -40,7 +42,8 @@ class Books:
         self.wrong, self.entries = wrong, {}
         self.messages, self.declined = {}, {}
         self.forgotten = self.reversals = self.unknown = self.repeats = 0
-        self.sign_ons = self.money_count = 0
+        self.sign_ons = self.echoes = self.money_count = 0
+        self.asked = self.answered = 0  # the bank's own echoes
         self.unanswered_reversal = False
 
     @staticmethod
@@ -77,7 +80,8 @@ class Books:
         return {"approved": kinds, "standing": standing, "declined": self.declined,
                 "messages": self.messages, "forgotten": self.forgotten, "reversals": self.reversals,
                 "unknown_reversals": self.unknown, "repeats": self.repeats,
-                "sign_ons": self.sign_ons, "posted_minor": posted, "held_minor": held,
+                "sign_ons": self.sign_ons, "echoes": self.echoes,
+                "own_echoes": self.answered, "posted_minor": posted, "held_minor": held,
                 "reversed_minor": reversed_}
 
 
@@ -101,6 +105,7 @@ class Bank:
         self.forget_every = args.forget_every
         self.wrong, self.lock = Wrong(), threading.Lock()
         self.books, self.approvals = Books(self.wrong), 0
+        self.own_echoes, self.first_reversal = set(), None
 
     def serve(self, sock):
         front = b"\x00" * HEADER_SIZE if self.cups else b""
@@ -115,8 +120,8 @@ class Bank:
                 self.check_header(head, len(frame))
                 m, _ = iso8583.decode(body, self.spec)
                 with self.lock:
-                    answer = self.answer(m)
-                if answer is not None:
+                    answers = self.answers(m)
+                for answer in answers:
                     raw, _ = iso8583.encode(answer, self.spec)
                     wire.send_frame(self.turn(head, len(raw)) + bytes(raw))
         except OSError:
@@ -139,6 +144,29 @@ class Bank:
         return (head[:2] + b"%04d" % (len(head) + size) + head[17:28] + head[6:17] + head[28:41]
                 + b"00000")
 
+    def answers(self, m):
+        """What is sent when a message has come: its answer, and behind that of a sign-on an
+        echo of the bank's own, which the switch has to answer."""
+        if m["t"][2] in "13":
+            self.echoed(m)
+            return []
+        answer = self.answer(m)
+        if answer is None:
+            return []
+        if m["t"] == "0800" and m.get("70") == "001":
+            self.own_echoes.add((m["7"], m["11"]))
+            self.books.asked += 1
+            return [answer, {"t": "0800", "7": m["7"], "11": m["11"], "70": "301"}]
+        return [answer]
+
+    def echoed(self, m):
+        """The answer to the bank's own echo."""
+        if m["t"] != "0810" or m.get("39") != "00" or m.get("70") != "301":
+            self.wrong.say("echo of the bank", "answered with %s, code %r" % (m["t"], m.get("39")))
+        if (m.get("7"), m.get("11")) not in self.own_echoes:
+            self.wrong.say("echo of the bank", "fields 7 and 11 are not those of the request")
+        self.books.answered += 1
+
     def answer(self, m):
         """The answer to a message, nothing for one that is forgotten."""
         b, mti = self.books, m["t"]
@@ -156,6 +184,8 @@ class Bank:
     def management(self, m):
         if m.get("70") == "001":
             self.books.sign_ons += 1
+        elif m.get("70") == "301":
+            self.books.echoes += 1
         for n in ("7", "11"):
             if not DIGITS.match(m.get(n, "")):
                 self.wrong.say("management", "field %s is %r" % (n, m.get(n)))
@@ -260,7 +290,7 @@ class Bank:
             b.unanswered_reversal = True
             self.first_reversal = b.key(m)
             return None
-        if m["t"] == "0421" and b.key(m) == getattr(self, "first_reversal", None):
+        if m["t"] == "0421" and b.key(m) == self.first_reversal:
             b.repeats += 1
             self.first_reversal = None
         e = b.original(m, "reversal")
@@ -279,8 +309,11 @@ class Bank:
 
     def report(self):
         with self.lock:
-            if getattr(self, "first_reversal", None):
+            if self.first_reversal:
                 self.wrong.say("end", "an unanswered 0420 did not come again as 0421")
+            if self.books.answered != self.books.asked:
+                self.wrong.say("end", "%d of the bank's %d echoes were answered"
+                               % (self.books.answered, self.books.asked))
             return self.books.report()
 
 

@@ -13,8 +13,11 @@ Cards are made up. Nothing here is read from the switch but its answers.
 """
 
 import argparse
+import sys
 
 import iso8583
+
+sys.dont_write_bytecode = True  # the folder is a source folder
 
 from pyiso8583_wire import (Wire, Wrong, answer_type, ascii_spec, card, connect, finish, now,
                             pos_spec)
@@ -122,6 +125,7 @@ class Acquirer(Client):
         self.same("purchase again", a, ask("purchase again", m, "00", ("38",)))
         self.same("purchase as 0201", a, ask("purchase as 0201", {**m, "t": "0201"}, "00"))
         ask("other amount", {**m, "4": "%012d" % 45_600}, "94", absent=("38",))
+        ask("other card", {**m, "2": card(bin_, first + 900)}, "94", absent=("38",))
 
         # Declined by the bank.
         m = self.money("0200", "000000", card(bin_, first), 12_354)
@@ -238,6 +242,7 @@ class Terminal(Client):
         self.sold(11_100)
         self.same("purchase again", a, ask("purchase again", m, "00", approved))
         ask("other amount", {**m, "4": "%012d" % 11_200}, "94", absent=("38",))
+        ask("other card", {**m, "2": card(bin_, first + 900)}, "94", absent=("38",))
         m = self.money("0200", "000000", "22", card(bin_, first), 11_154)
         ask("declined", m, "54", absent=("38",))
 
@@ -285,8 +290,8 @@ class Terminal(Client):
         self.management("sign-off", "0820", "002")
 
     def reversal(self, m):
-        return {**{n: m[n] for n in ("2", "3", "4", "11", "14", "22", "25", "41", "42", "49", "60")},
-                "t": "0400", "39": "98", "61": self.original(m)}
+        kept = ("2", "3", "4", "11", "14", "22", "25", "41", "42", "49", "60")
+        return {**{n: m[n] for n in kept}, "t": "0400", "39": "98", "61": self.original(m)}
 
     def sold(self, amount):
         self.books.debit += amount

@@ -62,10 +62,13 @@ type Switch struct {
 	keys      *secure.Terminals
 	listeners []*listener
 	links     map[string]*outlet
-	flights   flights
-	teller    *teller
-	stats     Stats
-	log       *slog.Logger
+	flights   *flights
+	// references are the numbers in field 37: one row for all links, so that no terminal gets
+	// a reference twice.
+	references *link.Numbers
+	teller     *teller
+	stats      Stats
+	log        *slog.Logger
 
 	serving sync.WaitGroup
 }
@@ -81,7 +84,7 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 	}
 	s = &Switch{o: o, tokens: o.Tokenizer, currency: o.Engine.Policy().Currency,
 		zone: o.Calendar.Zone, links: map[string]*outlet{}, log: o.Log}
-	s.flights.open = map[txn.RequestID]chan struct{}{}
+	s.flights = newFlights()
 	if s.aead, err = sealer(o.MasterKey); err != nil {
 		return nil, err
 	}
@@ -99,6 +102,10 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 			return nil, fmt.Errorf("listener %s: %w", o.Config.Listeners[i].Name, err)
 		}
 		s.listeners = append(s.listeners, l)
+	}
+	if s.references, err = link.NewNumbers(referenceNumbers, stanKeeper{o.Registry}, stanBlock,
+		0); err != nil {
+		return nil, fmt.Errorf("bank: %w", err)
 	}
 	s.teller = newTeller(s)
 	for i := range o.Config.Links {
@@ -155,6 +162,9 @@ func (s *Switch) Shutdown(ctx context.Context) error {
 	for _, l := range s.links {
 		errs = append(errs, l.link.Shutdown(ctx))
 	}
+	if s.references != nil {
+		s.references.Close()
+	}
 	return errors.Join(errs...)
 }
 
@@ -171,42 +181,6 @@ func (s *Switch) dayBegan(now txn.Millis) txn.Millis {
 	at := now.Time().In(s.zone).Add(-s.o.Calendar.CutOff)
 	y, m, d := at.Date()
 	return txn.MillisOf(time.Date(y, m, d, 0, 0, 0, 0, s.zone).Add(s.o.Calendar.CutOff))
-}
-
-// flights are the transactions that this process works on, so that a repeat waits for the
-// first copy instead of being worked on beside it.
-type flights struct {
-	mu   sync.Mutex
-	open map[txn.RequestID]chan struct{} // nil until a copy waits
-}
-
-// enter begins id, or returns what is closed when the copy that is under way has ended.
-func (f *flights) enter(id txn.RequestID) (under <-chan struct{}) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	done, busy := f.open[id]
-	if busy && done == nil {
-		done = make(chan struct{})
-	}
-	f.open[id] = done
-	return done
-}
-
-func (f *flights) leave(id txn.RequestID) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if done := f.open[id]; done != nil {
-		close(done)
-	}
-	delete(f.open, id)
-}
-
-// busy reports whether id is under way.
-func (f *flights) busy(id txn.RequestID) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	_, busy := f.open[id]
-	return busy
 }
 
 // Transaction is a bank transaction as people see it.

@@ -33,6 +33,10 @@ func (o *order) transact(ctx context.Context) answer {
 	if code := o.read(); code != "" {
 		return answer{code: code}
 	}
+	if !o.sw.flights.first(o.id, o.token) {
+		o.sw.stats.Declined.Add(1)
+		return answer{code: txn.IDReused.Text().Field39}
+	}
 	if waited := o.waitForCopy(); waited != nil {
 		return *waited
 	}
@@ -133,7 +137,11 @@ func (o *order) begin(ctx context.Context, w *way) engine.Answer {
 		work.STAN, work.Sent = 0, [10]byte{} // the teller gives it its own
 	}
 	if o.rrn == [12]byte{} {
-		o.rrn = o.sw.rrnOf(o.now, max(work.STAN, o.sum.STAN))
+		rrn, err := o.sw.reference(ctx, o.now)
+		if err != nil {
+			return engine.Answer{Err: err}
+		}
+		o.rrn = rrn
 	}
 	work.RRN = o.rrn
 	work.Sealed = o.seal()
@@ -378,7 +386,12 @@ func (o *order) balance(ctx context.Context) answer {
 			continue
 		}
 		if o.rrn == [12]byte{} {
-			o.rrn = o.sw.rrnOf(o.now, o.work.STAN)
+			rrn, err := o.sw.reference(ctx, o.now)
+			if err != nil {
+				o.sw.fault("balance", err)
+				return answer{code: codeMalfunction}
+			}
+			o.rrn = rrn
 		}
 		o.work.RRN = o.rrn
 		reply, sent, err := o.forward(ctx, out, engine.Answer{})

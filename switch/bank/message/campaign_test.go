@@ -203,7 +203,6 @@ func cutUp(v *View, s *Spec, frame []byte) seedMessage {
 	from := s.Envelope().Size()
 	fields := from + s.mtiSize() + s.bitmapSize()
 	var rows []chunk
-	end := len(frame)
 	for n := range fieldMax + 1 {
 		if !v.Has(n) || s.field(n) == nil {
 			continue
@@ -212,7 +211,7 @@ func cutUp(v *View, s *Spec, frame []byte) seedMessage {
 			fields = int(v.spots[n].from)
 		}
 		at := v.spots[n]
-		end = int(at.content) + s.fields[n].wireSize(int(at.length))
+		end := int(at.content) + s.fields[n].wireSize(int(at.length))
 		rows = append(rows, chunk{n, frame[at.from:at.content], frame[at.content:end]})
 	}
 	m.chunks = append(m.chunks, chunk{-1, nil, frame[:from]},
