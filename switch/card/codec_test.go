@@ -136,13 +136,12 @@ func greatest() card.State {
 		}
 		s.Recent = append(s.Recent, r)
 	}
-	for i := range card.BankMax {
+	for range card.BankMax {
 		b := card.BankTxn{Kind: txn.BankPurchase, Phase: card.Approved, Amount: txn.MinorMax,
 			Used: txn.MinorMax, At: 1 << 48, Due: 1 << 48, STAN: 999_999, ToldSTAN: 999_999, Tries: math.MaxUint16,
 			Issuer: name, Link: name, Original: txn.RequestID{Boot: 1}}
-		if i < card.BankOpenMax {
-			b.Phase, b.Sealed = card.Reversing, make([]byte, card.BankSealedMax)
-		}
+		// Reversals of what was approved before keep what they say beyond BankOpenMax.
+		b.Phase, b.Sealed = card.Reversing, make([]byte, card.BankSealedMax)
 		s.Bank = append(s.Bank, b)
 	}
 	return s

@@ -307,7 +307,10 @@ func (d *bankDecider) end(i int, phase card.Phase, reason txn.Reason) {
 	b := &d.out.Next.Bank[i]
 	open := b.Phase.Open() && b.Due != 0 && d.w.Step != txn.BankBegin
 	b.Phase, b.Reason = phase, reason
-	b.Due, b.Sealed = 0, nil
+	b.Due = 0
+	if b.Kind != txn.BankLoad || phase != card.Approved {
+		b.Sealed = nil // a load's says whose purse to unload should it be reversed
+	}
 	d.out.Write = true
 	d.out.Bank = b
 	d.out.Decision = d.decisionOf(b)
@@ -584,7 +587,7 @@ func (d *bankDecider) undo(i int) {
 	b := &d.out.Next.Bank[i]
 	booked := b.Booked
 	b.Phase, b.Reason, b.Due, b.Tries = card.Reversing, txn.OriginalReversed, d.w.Due, 0
-	if len(d.w.Sealed) > 0 {
+	if len(b.Sealed) == 0 { // what a reversal says of its original is less
 		b.Sealed = d.w.Sealed
 	}
 	d.out.Write = true

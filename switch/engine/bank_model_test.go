@@ -305,7 +305,11 @@ func (s *street) step(m *deal, step txn.BankStep) {
 
 // expect moves the model on.
 func (s *street) expect(m *deal, step txn.BankStep, r *txn.Request) {
-	telling := m.phase == card.Reversing || m.phase == card.Advising
+	if step == txn.BankDone || step == txn.BankGiveUp || step == txn.BankRetry ||
+		step == txn.BankClose {
+		m.expectTold(step)
+		return
+	}
 	gives := m.request.Kind == txn.BankRefund || m.request.Kind == txn.BankVoid
 	switch {
 	case step == txn.BankApprove && (m.phase == card.Pending || m.phase == card.Advising):
@@ -335,6 +339,13 @@ func (s *street) expect(m *deal, step txn.BankStep, r *txn.Request) {
 		if r.Bank.Auth != (txn.AuthCode{}) {
 			m.auth = r.Bank.Auth
 		}
+	}
+}
+
+// expectTold moves the model on by what became of telling the bank.
+func (m *deal) expectTold(step txn.BankStep) {
+	telling := m.phase == card.Reversing || m.phase == card.Advising
+	switch {
 	case step == txn.BankDone && m.phase == card.Reversing:
 		m.phase = card.Reversed
 	case step == txn.BankGiveUp && telling:

@@ -27,7 +27,7 @@ import (
 // Limits of one commit and of one call; more is a programmer's error and panics in
 // the implementation or is refused with ErrTooLarge, before anything is written.
 const (
-	StateMax       = 8 << 10  // bytes of one encoded card state
+	StateMax       = 12 << 10 // bytes of one encoded card state
 	RecordMax      = 4 << 10  // bytes of one encoded record
 	DueKeyMax      = 128      // bytes of one due key
 	DueChangesMax  = 8        // due changes in one commit

@@ -18,7 +18,7 @@ const (
 	// Slots grow by 16 bytes up to 128, then by an eighth of each power of two: a state
 	// wastes 6 % on average.
 	classSmall = 7
-	classCount = classSmall + 6*8 + 1
+	classCount = classSmall + 7*8 + 1
 )
 
 // slabClass is the slots of one size.
@@ -28,7 +28,7 @@ type slabClass struct {
 	next   uint32   // slots never used are from here to the end of the blocks
 }
 
-// classSize returns the size of slots of class c: 32, 48, … 128, 144, … 8192, 9216.
+// classSize returns the size of slots of class c: 32, 48, … 128, 144, … 16384, 18432.
 func classSize(c int) int {
 	if c < classSmall {
 		return 32 + 16*c
