@@ -123,7 +123,7 @@ type Keys struct {
 	// MAC is the scheme: x9.9, x9.19, cup-ecb, cup-ecb-3des, cup-ecb-sm4, cmac-aes, none.
 	// Default none. Terminals have theirs from their sign-on.
 	MAC string `yaml:"mac"`
-	// MACKey, PINKey and Zone are key names: message_mac/NAME, pin/NAME, key_exchange/NAME.
+	// MACKey, PINKey and Zone are key names: mac/NAME, pin/NAME, key_exchange/NAME.
 	MACKey string `yaml:"mac_key"`
 	PINKey string `yaml:"pin_key"`
 	Zone   string `yaml:"zone"`

@@ -34,17 +34,26 @@ type teller struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu      sync.Mutex
-	queued  map[errand]bool // true: it is being told
-	cards   map[pan.Token]int
-	queue   []errand
+	mu     sync.Mutex
+	queued map[errand]bool // true: it is being told
+	cards  map[pan.Token]int
+	queue  []errand
+	// held are the errands that a bank has not heard of yet: the backlog of its link.
+	held    map[errand]holding
+	swept   txn.Millis
 	changed chan struct{}
 	closed  bool
 }
 
+// holding is an errand in the backlog of a link since it was last looked at.
+type holding struct {
+	link *outlet
+	seen txn.Millis
+}
+
 func newTeller(s *Switch) *teller {
 	t := &teller{sw: s, queued: map[errand]bool{}, cards: map[pan.Token]int{},
-		changed: make(chan struct{}, 1)}
+		held: map[errand]holding{}, changed: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
 }
@@ -92,13 +101,60 @@ func (t *teller) wake() {
 
 // take takes errands out of the due queue.
 func (t *teller) take(due []engine.BankDue) {
+	t.sweep()
 	for _, d := range due {
 		t.add(errand{d.Card, d.ID})
 	}
 }
 
 // soon has a transaction told without waiting for the due queue.
-func (t *teller) soon(card pan.Token, b *card.BankTxn) { t.add(errand{card, b.ID}) }
+func (t *teller) soon(card pan.Token, b *card.BankTxn) {
+	e := errand{card, b.ID}
+	t.hold(e, t.sw.links[b.Link])
+	t.add(e)
+}
+
+// hold counts an errand to the backlog of its link until release.
+func (t *teller) hold(e errand, l *outlet) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.releaseLocked(e)
+	if l == nil {
+		return
+	}
+	t.held[e] = holding{l, t.sw.o.Now()}
+	l.waiting.Add(1)
+}
+
+// release takes an errand out of the backlog: the bank has heard of it, or need not.
+func (t *teller) release(e errand) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.releaseLocked(e)
+}
+
+func (t *teller) releaseLocked(e errand) {
+	if h, ok := t.held[e]; ok {
+		delete(t.held, e)
+		h.link.waiting.Add(-1)
+	}
+}
+
+// sweep forgets what has not come back out of the due queue: another process has told it.
+func (t *teller) sweep() {
+	now, keep := t.sw.o.Now(), txn.Millis(4*t.sw.o.Config.ReversalMax/time.Millisecond)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now-t.swept < keep/4 {
+		return
+	}
+	t.swept = now
+	for e, h := range t.held {
+		if _, queued := t.queued[e]; !queued && now-h.seen > keep {
+			t.releaseLocked(e)
+		}
+	}
+}
 
 func (t *teller) add(e errand) {
 	t.mu.Lock()
@@ -181,6 +237,7 @@ func (t *teller) tell(e errand) {
 		s.fault("telling", a.Err)
 		return
 	case a.Bank == nil || a.Bank.Phase != card.Reversing && a.Bank.Phase != card.Advising:
+		t.release(e)
 		return // done by another, or nothing to tell
 	}
 	l := s.links[a.Bank.Link]
@@ -189,8 +246,7 @@ func (t *teller) tell(e errand) {
 			"request", a.Bank.ID.String())
 		return
 	}
-	l.waiting.Add(1)
-	defer l.waiting.Add(-1)
+	t.hold(e, l)
 	if !l.link.IsUp() {
 		s.stats.Waiting.Add(1)
 		return // due again later
@@ -252,6 +308,10 @@ func (t *teller) send(e errand, l *outlet, o *order, a engine.Answer) {
 			msg.auth = txn.AuthCode{} // that of the original
 		}
 	} else if b.Kind == txn.BankLoad && !o.unloadPurse(t.ctx) {
+		return
+	}
+	if b.Phase == card.Reversing && b.STAN == 0 {
+		t.commit(e, o, txn.BankWork{Step: txn.BankDone}) // the bank has never heard of it
 		return
 	}
 	// A repeat is the first message with another type: the bank knows it by trace number and
@@ -372,7 +432,10 @@ func (t *teller) commit(e errand, o *order, w txn.BankWork) {
 	if o != nil {
 		r.Place, r.STAN = o.place, o.sum.STAN
 	}
-	if a := t.sw.step(t.ctx, r); a.Err != nil {
+	a := t.sw.step(t.ctx, r)
+	if a.Err != nil {
 		t.sw.fault("telling", a.Err) // it stays due, and the bank knows a repeat
+	} else if a.Bank == nil || !a.Bank.Phase.Open() {
+		t.release(e)
 	}
 }

@@ -264,7 +264,7 @@ func (o *order) authenticate(ctx context.Context) (make maker, code string) {
 	if has {
 		value = field[:]
 	}
-	free := o.sum.MTI.Class() == message.Network && !has
+	free := !has && unsigned(o.sum.MTI.Class())
 	switch {
 	case o.terminal == nil && (!o.in.keys.MACs() || free):
 		return nil, ""
@@ -283,6 +283,12 @@ func (o *order) authenticate(ctx context.Context) (make maker, code string) {
 		return nil, codeMAC
 	}
 	return key.Make, ""
+}
+
+// unsigned reports whether messages of a class come without a MAC (DOMAIN.md 3.3): what is
+// about the link, and the end of a terminal's day. They move no money.
+func unsigned(c message.Class) bool {
+	return c == message.Network || c == message.Reconciliation || c == message.File
 }
 
 // refuseFormat answers a message that cannot be read, where its type can.

@@ -7,7 +7,6 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/secure"
-	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -58,9 +57,9 @@ func (o *order) purseRequest(kind txn.Kind) *txn.Request {
 // loadPurse loads the purse. An answer says that it cannot be: the bank is told to give the
 // money back.
 func (o *order) loadPurse(ctx context.Context) *answer {
-	r := o.purseRequest(txn.Load)
-	r.Place.Funding = txn.Account(engine.AccountIssuer + o.work.Issuer)
-	a := o.sw.step(ctx, r)
+	// The merchant's account, into which the bank pays, is what funds it: taken from the
+	// issuer's as well, the bank would pay twice.
+	a := o.sw.step(ctx, o.purseRequest(txn.Load))
 	if a.Err == nil && a.Decision.Outcome == txn.Approved {
 		return nil
 	}

@@ -32,7 +32,7 @@ type outlet struct {
 	header  message.CUPSHeader
 	keys    *secure.LinkKeys
 	link    *link.Link
-	waiting atomic.Int64 // reversals and advices that the bank must be told
+	waiting atomic.Int64 // reversals and advices that the bank has not heard of: its backlog
 	seed    maphash.Seed
 	views   sync.Pool // *message.View
 	writers sync.Pool // *message.Writer
@@ -466,6 +466,8 @@ func (c *composer) authCode() {
 	switch {
 	case c.t.auth != txn.AuthCode{}:
 		c.put(38, c.t.auth[:])
+	case c.t.original != nil && c.t.original.Advised:
+		// Its code is this switch's own: field 90 names it.
 	case c.t.original != nil && c.t.original.Auth != txn.AuthCode{}:
 		c.put(38, c.t.original.Auth[:])
 	default:

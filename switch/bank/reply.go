@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/tapswitch/tapswitch/switch/bank/message"
@@ -184,8 +185,20 @@ func (s *Switch) localTime(now txn.Millis, layout string) string {
 	return now.Time().In(s.zone).Format(layout)
 }
 
+// referenceNumbers is what the numbers of field 37 are kept under; no link has this name.
+const referenceNumbers = ".rrn"
+
+// reference makes the retrieval reference number of a transaction.
+func (s *Switch) reference(ctx context.Context, now txn.Millis) ([12]byte, error) {
+	n, err := s.references.Next(ctx)
+	if err != nil {
+		return [12]byte{}, fmt.Errorf("reference number: %w", err)
+	}
+	return s.rrnOf(now, n), nil
+}
+
 // rrnOf makes a retrieval reference number: the last digit of the year, the day of the year,
-// the hour, and the trace number on the link.
+// the hour, and a number.
 func (s *Switch) rrnOf(now txn.Millis, stan uint32) (rrn [12]byte) {
 	at := now.Time().In(s.zone)
 	n := uint64(at.Year()%10)*100_000 + uint64(at.YearDay())*100 + uint64(at.Hour())

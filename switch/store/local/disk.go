@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // file is one journal segment. Methods are those of os.File but for Sync, which makes
@@ -53,8 +54,15 @@ func (osDisk) Open(name string, create bool) (file, error) {
 }
 
 // zeroChunk is how much is zeroed at a time: little, so that the commits of the moment
-// do not wait behind it.
-const zeroChunk = 1 << 20
+// do not wait behind it. After each chunk the disk is theirs for as long as the chunk took,
+// at most zeroRestMax.
+const (
+	zeroChunk   = 256 << 10
+	zeroRestMax = 2 * time.Millisecond
+)
+
+// zeroRest waits after a chunk that began at began.
+func zeroRest(began time.Time) { time.Sleep(min(time.Since(began), zeroRestMax)) }
 
 // Zeroed makes the file; see zeroFile.
 func (d osDisk) Zeroed(name string, size int64) (file, error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"time"
 )
 
 // syncData calls fdatasync.
@@ -37,7 +38,9 @@ func zeroFile(name string, size int64) error {
 		err = nil // only a help: the blocks stand together
 	}
 	for at := int64(0); at < size && err == nil; at += zeroChunk {
+		began := time.Now()
 		_, err = f.WriteAt(zeros[:min(zeroChunk, size-at)], at)
+		zeroRest(began)
 	}
 	if err == nil {
 		err = f.Sync()

@@ -5,6 +5,7 @@ package local
 import (
 	"errors"
 	"os"
+	"time"
 )
 
 // syncData makes data and metadata durable.
@@ -18,7 +19,9 @@ func zeroFile(name string, size int64) error {
 	}
 	zeros := make([]byte, zeroChunk)
 	for at := int64(0); at < size && err == nil; at += zeroChunk {
+		began := time.Now()
 		_, err = f.WriteAt(zeros[:min(zeroChunk, size-at)], at)
+		zeroRest(began)
 	}
 	if err == nil {
 		err = f.Sync()
