@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 
@@ -69,6 +70,9 @@ func (b *bench) ours(dir, name string, request func(*message.Writer, []byte, *me
 			return "", nil, err
 		}
 		addr, err := bankAddress(data)
+		if err == nil {
+			err = c.wait(ctx, c.linked)
+		}
 		if err != nil {
 			return "", nil, errors.Join(err, c.stop())
 		}
@@ -101,8 +105,33 @@ func bankAddress(data string) (string, error) {
 	return info.Bank["acq"], nil
 }
 
+// linked reports whether every connection of the child's links is up.
+func (c *child) linked() (bool, error) {
+	resp, err := http.Get("http://" + c.Admin + "/bank")
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	var status struct {
+		Links []struct{ Connections []struct{ State string } }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&status); err != nil {
+		return false, fmt.Errorf("state of the links: %w", err)
+	}
+	for _, l := range status.Links {
+		for _, k := range l.Connections {
+			if k.State != "up" {
+				return false, nil
+			}
+		}
+	}
+	return len(status.Links) > 0, nil
+}
+
 // addBank adds the figures of a run and the ratios to jPOS.
 func (b *bench) addBank(r *iso.Report) {
+	b.sized("%d rounds of %s each, cards of a million, 2 connections to the bank",
+		max(1, b.size.Rounds-2), b.size.RunFor)
 	b.note("One load generator and one bank that approves everything, the same for all. The switch " +
 		"commits each purchase durably as pending before it forwards it and as approved before it " +
 		"answers; jPOS (QServer, asynchronous QMUX, one channel) keeps nothing.")

@@ -75,6 +75,9 @@ func TestScenarios(t *testing.T) {
 			"approvals after the call returned"}},
 		"feed": {[]stack.Kind{stack.ClickHouse}, []string{"outbox to Parquet",
 			"outbox to ClickHouse against bare insert"}},
+		"bank": {nil, []string{"no switch, 128 in flight on 16 connections",
+			"tapswitch, 128 in flight on 16 connections", "tapswitch, 10000/s on 16 connections, p99",
+			"p99 that the switch adds at 70 % of its capacity"}},
 		"start": {nil, []string{"start with 10 000 frozen cards, to ready",
 			"2 000 active cards, resident"}},
 	} {
@@ -143,8 +146,8 @@ func checkPrivate(t *testing.T, r *report.Report, dir string) {
 
 // Every scenario that exists is in the table above.
 func TestEveryScenarioIsTested(t *testing.T) {
-	if n := len(List()); n != 8 {
-		t.Errorf("%d scenarios; the table of TestScenarios has 8", n)
+	if n := len(List()); n != 9 {
+		t.Errorf("%d scenarios; the table of TestScenarios has 9", n)
 	}
 	for _, s := range List() {
 		if s.Name == "" || s.Title == "" {

@@ -142,7 +142,7 @@ func RunJPOSTerminal(ctx context.Context, l JPOSLoad) (tally JPOSTally, err erro
 	}
 	var said output
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stderr, cmd.SysProcAttr = &said, childAttributes()
+	cmd.Stderr = &said
 	out, err := cmd.Output()
 	var exit *exec.ExitError
 	if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) { // 1: see Wrong

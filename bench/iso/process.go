@@ -36,7 +36,9 @@ type process struct {
 
 func startProcess(name string, argv []string) (*process, error) {
 	p := &process{name: name, cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})}
-	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = &p.out, &p.said, childAttributes()
+	// No Pdeathsig: the system sends it when the thread ends that started the child, not the
+	// process, and threads end with goroutines that were locked to them.
+	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.said
 	stdin, err := p.cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("%w %s: %w", errChild, name, err)

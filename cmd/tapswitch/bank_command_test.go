@@ -4,7 +4,21 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 )
+
+// The doctor looks into the bank file before the switch has to.
+func TestDoctorReadsTheBankFile(t *testing.T) {
+	for file, good := range map[string]bool{"../../deploy/bank/bank.yaml": true,
+		"../../deploy/bank/missing.yaml": false, "../../deploy/bank/terminals.csv": false} {
+		c := config.Default()
+		c.Bank.File = file
+		if f := examineBank(&c); f.OK != good || f.Name != "bank.file" {
+			t.Errorf("%s: %+v", file, f)
+		}
+	}
+}
 
 // The example file is what a newcomer starts from: it must be read, and route.
 func TestExampleBankFile(t *testing.T) {

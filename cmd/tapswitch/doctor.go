@@ -20,6 +20,7 @@ import (
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/clickhouse"
+	"github.com/tapswitch/tapswitch/switch/bank"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/store/redisstore"
 )
@@ -93,6 +94,9 @@ func examine(ctx context.Context, c *config.Config) []finding {
 		findings = append(findings, finding{Name: "environment", Advice: true, Got: line,
 			Want: "only known settings", Fix: "rename or unset the variable"})
 	}
+	if c.Bank.File != "" {
+		findings = append(findings, examineBank(c))
+	}
 	for _, part := range []struct {
 		used bool
 		name string
@@ -115,6 +119,22 @@ func examine(ctx context.Context, c *config.Config) []finding {
 		findings = append(findings, found...)
 	}
 	return findings
+}
+
+// examineBank reads the bank file and what it names.
+func examineBank(c *config.Config) finding {
+	f := finding{Name: "bank.file", OK: true, Got: c.Bank.File, Want: "a file that can be used"}
+	zone, err := c.Scheme.Location()
+	if err == nil {
+		var file *bank.Config
+		if file, err = bank.LoadConfig(c.Bank.File); err == nil {
+			err = file.Check(zone)
+		}
+	}
+	if err != nil {
+		f.OK, f.Got, f.Fix = false, err.Error(), "tapswitch bank check "+c.Bank.File
+	}
+	return f
 }
 
 func examineRedis(ctx context.Context, c *config.Config) ([]finding, error) {

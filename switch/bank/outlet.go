@@ -98,7 +98,8 @@ func (s *Switch) newOutlet(ctx context.Context, cfg *Link) (*outlet, error) {
 		Name: cfg.Name, Addresses: cfg.Addresses, Balance: cfg.balance(), Framing: cfg.framing(),
 		Protocol: outbound{l}, Handler: l, TLS: secured, SignOnce: cfg.SignOn == "link",
 		Limits: link.Limits{FrameMax: frameMax, AnswerTimeout: cfg.Timeout, EchoAfter: cfg.Echo,
-			InFlightMax: cfg.InFlight},
+			InFlightMax: cfg.InFlight, InFlightPerConnMax: cfg.InFlight,
+			QueueMax: max(1024, cfg.InFlight/4)},
 		Reserver: stanKeeper{s.o.Registry}, NumberBlock: stanBlock, Late: l.late, Changed: l.changed,
 		Dial: s.o.Dial, Now: s.clock, Log: s.log,
 	})

@@ -31,10 +31,17 @@ func (r *rig) dial() net.Conn {
 func (r *rig) raw(request string, n int) (answers []reply, closed bool) {
 	r.t.Helper()
 	c := r.dial()
-	defer c.Close()
-	if _, err := io.WriteString(c, request); err != nil {
-		r.t.Fatal(err)
-	}
+	// Written beside the reading: a server that refuses a body closes while it is being
+	// sent, and its answer must be read before that shows as a reset.
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = io.WriteString(c, request) // what was not taken shows in the answers
+	}()
+	defer func() {
+		_ = c.Close()
+		<-written
+	}()
 	b := bufio.NewReader(c)
 	for len(answers) < n {
 		response, err := http.ReadResponse(b, nil)

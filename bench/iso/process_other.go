@@ -1,7 +1,0 @@
-//go:build !linux
-
-package iso
-
-import "syscall"
-
-func childAttributes() *syscall.SysProcAttr { return nil }
