@@ -90,7 +90,7 @@ func TestScenarios(t *testing.T) {
 				f := s.Figure(figure)
 				if f == nil {
 					t.Errorf("no figure %q", figure)
-				} else if f.N == 0 || f.Min < 0 || f.Command == "" {
+				} else if f.N == 0 || f.Min < 0 && !isDifference(f) || f.Command == "" {
 					t.Errorf("%+v", f)
 				}
 			}
@@ -100,6 +100,10 @@ func TestScenarios(t *testing.T) {
 		})
 	}
 }
+
+// isDifference tells a figure that noise may make negative in a tiny run: what one
+// measurement adds to another.
+func isDifference(f *report.Figure) bool { return strings.Contains(f.Name, "adds") }
 
 // runTiny runs one scenario and returns its section.
 func runTiny(t *testing.T, name string) *report.Section {
