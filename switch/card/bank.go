@@ -18,7 +18,7 @@ const (
 	BankYoung       txn.Millis = 2 * 60 * 1000
 	BankPreAuthKeep txn.Millis = 30 * 24 * 60 * 60 * 1000
 	BankStandInKeep txn.Millis = 24 * 60 * 60 * 1000
-	BankSealedMax              = 256 // bytes of what a reversal or advice needs
+	BankSealedMax              = 256 // bytes of what a reversal or advice, and a repeat, needs
 	BankLinkMax                = 16  // bytes of the name of a link
 	BankIssuerMax              = 16  // bytes of the name of an issuer
 )
@@ -71,8 +71,11 @@ type BankTxn struct {
 	// this switch.
 	Original txn.RequestID
 	Amount   txn.Minor
-	// Used is how much of it refunds or a completion have taken.
-	Used txn.Minor
+	// Asked is what the terminal asked for where the bank approved less; else zero.
+	Asked txn.Minor
+	// Used is how much of it refunds or a completion have taken, Amended what adjustments
+	// and tips have added to it.
+	Used, Amended txn.Minor
 	// Voided: a void of it was approved. Booked: its approval is in the ledger. StandIn:
 	// the switch approved in the bank's place.
 	Voided, Booked, StandIn bool
@@ -102,6 +105,20 @@ type BankTxn struct {
 	// Sealed is what a message to the bank is made of, enciphered. Only while it may be
 	// needed.
 	Sealed []byte
+	// Settled is field 15 of the bank's answer, Answer what else of it a repeat gets again,
+	// enciphered; together with Sealed at most BankSealedMax. AnswerElsewhere says that the
+	// registry has it.
+	Settled         [4]byte
+	Answer          []byte
+	AnswerElsewhere bool
+}
+
+// Total is the amount with what adjustments and tips have added to it.
+func (b *BankTxn) Total() txn.Minor { return b.Amount + b.Amended }
+
+// more reports whether b has what few transactions have, which is stored only then.
+func (b *BankTxn) more() bool {
+	return b.Asked != 0 || b.Amended != 0 || b.Settled != [4]byte{} || len(b.Answer) > 0
 }
 
 // FindBank returns the index of id in the memory of bank transactions, or -1.
@@ -187,11 +204,13 @@ const (
 	bankTombstone
 	bankAdvised
 	bankAdjusted
+	bankElsewhere
+	bankMore
 )
 
 func (b *BankTxn) flags() (f byte) {
 	for i, set := range [...]bool{b.Voided, b.Booked, b.StandIn, b.Tombstone, b.Advised,
-		b.Adjusted} {
+		b.Adjusted, b.AnswerElsewhere, b.more()} {
 		if set {
 			f |= 1 << i
 		}
@@ -235,7 +254,15 @@ func (b *BankTxn) append(dst []byte) []byte {
 	dst = appendText(dst, b.Issuer, BankIssuerMax)
 	dst = appendText(dst, b.Link, BankLinkMax)
 	dst = binary.AppendUvarint(dst, uint64(len(b.Sealed)))
-	return append(dst, b.Sealed...)
+	dst = append(dst, b.Sealed...)
+	if !b.more() {
+		return dst
+	}
+	dst = append(dst, b.Settled[:]...)
+	dst = binary.AppendVarint(dst, int64(b.Asked))
+	dst = binary.AppendVarint(dst, int64(b.Amended))
+	dst = binary.AppendUvarint(dst, uint64(len(b.Answer)))
+	return append(dst, b.Answer...)
 }
 
 const bankFixed = txn.RequestIDSize + len(txn.Fingerprint{}) + 4 +
@@ -253,6 +280,8 @@ func (d *reader) bank() (b BankTxn) {
 	b.Voided, b.Booked = f[3]&bankVoided != 0, f[3]&bankBooked != 0
 	b.StandIn, b.Tombstone = f[3]&bankStandIn != 0, f[3]&bankTombstone != 0
 	b.Advised, b.Adjusted = f[3]&bankAdvised != 0, f[3]&bankAdjusted != 0
+	b.AnswerElsewhere = f[3]&bankElsewhere != 0
+	more := f[3]&bankMore != 0
 	f = f[4:]
 	for _, to := range [][]byte{b.Auth[:], b.Code[:], b.RRN[:], b.Sent[:], b.ToldSent[:]} {
 		f = f[copy(to, f):]
@@ -269,13 +298,28 @@ func (d *reader) bank() (b BankTxn) {
 	b.STAN, b.ToldSTAN = uint32(d.uvarint()), uint32(d.uvarint())
 	b.Tries = uint16(d.uvarint())
 	b.Issuer, b.Link = d.text(), d.text()
-	if n := d.uvarint(); n > BankSealedMax {
-		d.bad = true
-	} else if n > 0 {
-		b.Sealed = slices.Clone(d.take(int(n)))
+	b.Sealed = d.sealed(BankSealedMax)
+	if more {
+		copy(b.Settled[:], d.take(len(b.Settled)))
+		b.Asked, b.Amended = txn.Minor(d.varint()), txn.Minor(d.varint())
+		b.Answer = d.sealed(BankSealedMax - len(b.Sealed))
+		d.bad = d.bad || !b.more()
 	}
 	if b.Phase == PhaseNone || b.Phase >= phaseEnd || !b.Kind.IsBank() {
 		d.bad = true
 	}
 	return b
+}
+
+// sealed reads at most limit bytes behind their count; nil for none.
+func (d *reader) sealed(limit int) []byte {
+	n := d.uvarint()
+	if n > uint64(limit) {
+		d.bad = true
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	return slices.Clone(d.take(int(n)))
 }

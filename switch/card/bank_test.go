@@ -190,6 +190,7 @@ func TestBankFlags(t *testing.T) {
 		func(b *card.BankTxn) { b.Voided = true }, func(b *card.BankTxn) { b.Booked = true },
 		func(b *card.BankTxn) { b.StandIn = true }, func(b *card.BankTxn) { b.Tombstone = true },
 		func(b *card.BankTxn) { b.Advised = true }, func(b *card.BankTxn) { b.Adjusted = true },
+		func(b *card.BankTxn) { b.AnswerElsewhere = true }, func(b *card.BankTxn) { b.Settled[0] = 1 },
 	} {
 		s := card.State{Status: card.Guest, Bank: []card.BankTxn{{ID: id(1),
 			Kind: txn.BankPurchase, Phase: card.Approved}}}
@@ -228,5 +229,10 @@ func TestBankRowsThatCannotBeRead(t *testing.T) {
 	tooLong := (&card.State{Status: card.Guest, Bank: []card.BankTxn{row}}).Append(nil)
 	if err := s.Decode(tooLong); !errors.Is(err, card.ErrState) {
 		t.Errorf("too much sealed: %v", err)
+	}
+	row.Sealed, row.Answer = make([]byte, card.BankSealedMax-1), []byte{1, 2}
+	tooLong = (&card.State{Status: card.Guest, Bank: []card.BankTxn{row}}).Append(nil)
+	if err := s.Decode(tooLong); !errors.Is(err, card.ErrState) {
+		t.Errorf("too much sealed together: %v", err)
 	}
 }

@@ -84,6 +84,15 @@ func drawBank(t *rapid.T) card.BankTxn {
 	if n := rapid.IntRange(0, card.BankSealedMax).Draw(t, "sealed"); n > 0 {
 		b.Sealed = rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "bytes")
 	}
+	b.AnswerElsewhere = rapid.Bool().Draw(t, "elsewhere")
+	if rapid.Bool().Draw(t, "more") {
+		b.Asked = txn.Minor(minor.Draw(t, "asked"))
+		b.Amended = txn.Minor(minor.Draw(t, "amended"))
+		copy(b.Settled[:], "1122")
+		if n := rapid.IntRange(0, card.BankSealedMax-len(b.Sealed)).Draw(t, "answer"); n > 0 {
+			b.Answer = rapid.SliceOfN(rapid.Byte(), n, n).Draw(t, "answer bytes")
+		}
+	}
 	return b
 }
 
@@ -142,6 +151,7 @@ func greatest() card.State {
 			Issuer: name, Link: name, Original: txn.RequestID{Boot: 1}}
 		// Reversals of what was approved before keep what they say beyond BankOpenMax.
 		b.Phase, b.Sealed = card.Reversing, make([]byte, card.BankSealedMax)
+		b.Asked, b.Amended, b.Settled = txn.MinorMax, -txn.MinorMax, [4]byte{1}
 		s.Bank = append(s.Bank, b)
 	}
 	return s

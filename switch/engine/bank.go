@@ -91,12 +91,17 @@ func (d *bankDecider) begin() {
 	if original >= 0 {
 		b.Original = d.out.Next.Bank[original].ID
 		d.out.BankOriginal = d.out.Next.Bank[original]
+		if b.Kind == txn.BankAdjustment {
+			b.Amount -= d.out.BankOriginal.Total()
+		}
 	}
 	d.out.Next.Bank = append(d.out.Next.Bank, b)
 	i := len(d.out.Next.Bank) - 1
 	switch {
 	case reason != txn.ReasonNone:
 		d.end(i, card.Declined, reason)
+	case b.Kind == txn.BankAdjustment && b.Amount == 0:
+		d.end(i, card.Approved, txn.ReasonNone) // nothing to book or to tell
 	case d.w.Accept:
 		d.advise(i)
 	case d.w.StandIn != nil:
@@ -188,7 +193,7 @@ func (d *bankDecider) refusal() txn.Reason {
 // without a reason for a transaction that refers to none, or to one that only the bank knows.
 func (d *bankDecider) original() (int, txn.Reason) {
 	switch d.r.Kind {
-	case txn.BankVoid, txn.BankRefund, txn.BankCompletion:
+	case txn.BankVoid, txn.BankRefund, txn.BankCompletion, txn.BankAdjustment:
 	default:
 		return -1, txn.ReasonNone
 	}
@@ -207,6 +212,9 @@ func (d *bankDecider) original() (int, txn.Reason) {
 		return i, txn.IssuerUnavailable // its bank must hear of it before it hears of this
 	case b.Phase != card.Approved:
 		return i, txn.OriginalDeclined
+	}
+	if d.r.Kind == txn.BankAdjustment {
+		return i, d.amends(b)
 	}
 	return i, d.fits(b)
 }
@@ -262,18 +270,17 @@ func (d *bankDecider) fits(b *card.BankTxn) txn.Reason {
 		return txn.OriginalReversed
 	case d.r.Kind == txn.BankVoid && !voidable(b.Kind):
 		return txn.OriginalNotRefundable
-	case d.r.Kind == txn.BankVoid && taken != 0:
+	case d.r.Kind == txn.BankVoid && (taken != 0 || b.Amended != 0):
 		return txn.OriginalNotRefundable
 	case d.r.Kind == txn.BankVoid && d.r.Amount != b.Amount:
 		return txn.OriginalMismatch
 	case d.r.Kind == txn.BankRefund && b.Kind != txn.BankPurchase && b.Kind != txn.BankCompletion:
 		return txn.OriginalNotRefundable
-	case d.r.Kind == txn.BankRefund && d.r.Amount > b.Amount-taken:
+	case d.r.Kind == txn.BankRefund && d.r.Amount > min(b.Amount, b.Total())-taken:
 		return txn.RefundTooLarge
 	case d.r.Kind == txn.BankCompletion && (b.Kind != txn.BankPreAuth || taken != 0):
 		return txn.OriginalNotRefundable
-	case d.r.Kind == txn.BankCompletion && d.r.Amount > b.Amount/100*completionPercent+
-		b.Amount%100*completionPercent/100:
+	case d.r.Kind == txn.BankCompletion && d.r.Amount > percentOf(b.Amount, completionPercent):
 		return txn.RefundTooLarge
 	default:
 		return txn.ReasonNone
@@ -311,6 +318,9 @@ func (d *bankDecider) end(i int, phase card.Phase, reason txn.Reason) {
 	if b.Kind != txn.BankLoad || phase != card.Approved {
 		b.Sealed = nil // a load's says whose purse to unload should it be reversed
 	}
+	if d.w.Step == txn.BankApprove || d.w.Step == txn.BankDecline {
+		d.keep(b)
+	}
 	d.out.Write = true
 	d.out.Bank = b
 	d.out.Decision = d.decisionOf(b)
@@ -344,6 +354,10 @@ func (d *bankDecider) take(b *card.BankTxn, sign txn.Minor) {
 		o.Voided = sign > 0
 		// What the voided one took of its own original is free again.
 		d.take(o, -sign)
+		return
+	}
+	if b.Kind == txn.BankAdjustment {
+		o.Amended += sign * b.Amount
 		return
 	}
 	o.Used += sign * b.Amount
@@ -435,6 +449,9 @@ func (d *bankDecider) approved(i int) {
 		b.Auth = d.w.Auth // a booked one keeps the code that the terminal has
 	}
 	b.Code = d.w.Code
+	if !b.Booked && d.w.Partial > 0 && d.w.Partial < b.Amount {
+		b.Asked, b.Amount = b.Amount, d.w.Partial
+	}
 	if b.Adjusted {
 		d.adjust(b)
 	}
@@ -478,7 +495,7 @@ func (d *bankDecider) doubt(i int) {
 		d.out.Decision = d.decisionOf(b)
 		return
 	}
-	b.Phase, b.Reason = card.Reversing, txn.IssuerTimeout
+	b.Phase, b.Reason = card.Reversing, cmp.Or(d.w.Reason, txn.IssuerTimeout)
 	d.book(b, txn.Declined)
 	d.due(i)
 }
@@ -535,7 +552,7 @@ func (d *bankDecider) reverse() {
 	}
 	b := &d.out.Next.Bank[i]
 	d.out.Bank = b
-	if d.r.Amount != 0 && d.r.Amount != b.Amount && !b.Tombstone {
+	if d.r.Amount != 0 && d.r.Amount != b.Amount && d.r.Amount != b.Asked && !b.Tombstone {
 		d.refuse(txn.OriginalMismatch)
 		return
 	}
@@ -564,7 +581,7 @@ func (d *bankDecider) reverse() {
 // of a completion what has used the pre-authorization since.
 func (d *bankDecider) inUse(b *card.BankTxn) bool {
 	taken, voiding := d.claimed(b)
-	if taken != 0 || voiding {
+	if taken != 0 || voiding || b.Amended != 0 {
 		return true
 	}
 	if b.Kind != txn.BankVoid || !b.Booked {
@@ -587,6 +604,7 @@ func (d *bankDecider) undo(i int) {
 	b := &d.out.Next.Bank[i]
 	booked := b.Booked
 	b.Phase, b.Reason, b.Due, b.Tries = card.Reversing, txn.OriginalReversed, d.w.Due, 0
+	b.Settled, b.Answer, b.AnswerElsewhere = [4]byte{}, nil, false
 	if len(b.Sealed) == 0 { // what a reversal says of its original is less
 		b.Sealed = d.w.Sealed
 	}

@@ -14,6 +14,8 @@ func charge(b *card.BankTxn) txn.Minor {
 		return b.Amount
 	case txn.BankRefund:
 		return -b.Amount
+	case txn.BankAdjustment:
+		return b.Amount // a difference, negative when it lowers its original
 	default:
 		return 0
 	}

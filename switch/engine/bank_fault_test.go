@@ -208,7 +208,7 @@ func (r *rig) checkBank(first *txn.Request, end card.Phase, owed txn.Minor) {
 		r.t.Fatalf("%s: the bank owes %d, want %d; %d approved, %d declined, %d reversed", end, sum,
 			owed, approved[first.ID], declined, reversed)
 	}
-	due, err := r.store.DueBefore(r.t.Context(), txn.BucketOf(first.Card), 1<<60, 100)
+	due, err := r.store.DueBefore(r.t.Context(), txn.BucketOf(first.Card), 1<<60, store.Page{Max: 100})
 	if err != nil || len(due) != count(end.Open()) {
 		r.t.Fatalf("%s with %d due entries, %v", end, len(due), err)
 	}
@@ -357,7 +357,7 @@ func TestBankWithAFullOutbox(t *testing.T) {
 	}
 	r.must(r.maker.bankReversal(first))
 	r.must(r.maker.bankReversal(paid))
-	due, _ := r.store.DueBefore(t.Context(), txn.BucketOf(first.Card), 1<<60, 10)
+	due, _ := r.store.DueBefore(t.Context(), txn.BucketOf(first.Card), 1<<60, store.Page{Max: 10})
 	if len(due) != 2 {
 		t.Fatalf("%d due", len(due))
 	}

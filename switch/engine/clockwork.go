@@ -9,18 +9,23 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// dueMax is how many due entries of a bucket one Tick takes on.
+// dueMax is how many due entries of a bucket one Tick takes on. What is beyond is the next
+// Tick's, which goes on behind those that stay where they are: the transactions of a bank
+// that cannot be told hold up neither journeys nor those of other banks.
 const dueMax = 1000
 
 // Clockwork does what time demands: it closes journeys that were never left, says which
 // bank transactions are due, and cuts the business day over. Whoever owns it calls Tick about once a second; what is due after a
 // restart is done at the first one. Several processes may tick at once, since every
-// change is a compare-and-set.
+// change is a compare-and-set; each calls Tick from one goroutine.
 type Clockwork struct {
 	engine *Engine
 	clock  store.Clock
 	days   Calendar
 	banks  func([]BankDue)
+	// stay is how many entries at the head of each bucket's queue the Ticks before have
+	// seen and left there; 0 again once the end of the queue is reached. Only Tick uses it.
+	stay [txn.BucketCount]int
 }
 
 // OnBank has f told of the bank transactions that are due, at every Tick until a commit
@@ -92,9 +97,15 @@ func (c *Clockwork) cutOver(ctx context.Context, done *Ticked) error {
 func (c *Clockwork) lapse(
 	ctx context.Context, b txn.Bucket, now txn.Millis, done *Ticked,
 ) error {
-	due, err := c.clock.DueBefore(ctx, b, now, dueMax)
-	if err != nil || len(due) == 0 {
+	due, err := c.clock.DueBefore(ctx, b, now, store.Page{Skip: c.stay[b], Max: dueMax})
+	if err != nil {
 		return err
+	}
+	if len(due) < dueMax {
+		c.stay[b] = 0
+	}
+	if len(due) == 0 {
+		return nil
 	}
 	var failed error
 	policy := c.engine.Policy()
@@ -119,17 +130,24 @@ func (c *Clockwork) lapse(
 	if c.banks != nil && len(banks) > 0 {
 		c.banks(banks)
 	}
+	left := len(due)
 	for _, a := range c.engine.AuthorizeAll(ctx, requests) {
 		switch {
 		case a.Err != nil:
 			failed = a.Err
+			continue
 		case a.Decision.Reason.Retryable():
 			failed = fmt.Errorf("journey not closed: %s", a.Decision.Reason)
+			continue
 		case a.Decision.Outcome == txn.Approved:
 			done.Lapsed++
 		default:
 			done.Dropped++
 		}
+		left--
+	}
+	if len(due) == dueMax {
+		c.stay[b] += left
 	}
 	return failed
 }

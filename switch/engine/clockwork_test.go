@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
@@ -144,7 +145,7 @@ func TestLapseWithAFullOutbox(t *testing.T) {
 	if state, _ := r.state(token(1)); !state.Journey.Open() {
 		t.Fatal("closed without a record")
 	}
-	due, err := r.store.DueBefore(t.Context(), txn.BucketOf(token(1)), r.now(), 10)
+	due, err := r.store.DueBefore(t.Context(), txn.BucketOf(token(1)), r.now(), store.Page{Max: 10})
 	if err != nil || len(due) != 1 {
 		t.Fatalf("due %v, %v", due, err)
 	}
@@ -166,7 +167,7 @@ func TestUnknownDueKey(t *testing.T) {
 	if err == nil || done.Lapsed != 1 {
 		t.Fatalf("%+v, %v; want the journey closed and the strange key named", done, err)
 	}
-	due, _ := r.store.DueBefore(t.Context(), txn.BucketOf(token(1)), r.now(), 10)
+	due, _ := r.store.DueBefore(t.Context(), txn.BucketOf(token(1)), r.now(), store.Page{Max: 10})
 	if len(due) != 2 {
 		t.Fatalf("%d due entries left, want the two strange ones", len(due))
 	}
@@ -197,4 +198,62 @@ func TestTwoClockworks(t *testing.T) {
 	}
 	r.checkClockwork(20)
 	r.checkAll()
+}
+
+// A bank that cannot be told leaves its transactions due. More of them than one Tick reads do
+// not hold up a journey of their bucket, nor what is due at another bank, and all are told of.
+func TestBankBacklogHoldsUpNothing(t *testing.T) {
+	const backlog = 2500
+	r := newRig(t, storetest.MemoryOptions{})
+	r.enrol(1, 0)
+	r.must(r.maker.entry("Futian"))
+	r.fillDue(token(1), backlog)
+	r.pass(6 * hour)
+	clockwork := engine.NewClockwork(r.engine, r.store, shenzhen)
+	told := map[txn.RequestID]int{}
+	clockwork.OnBank(func(due []engine.BankDue) {
+		for _, d := range due {
+			told[d.ID]++
+		}
+	})
+	lapsed := 0
+	for range 3 {
+		done, err := clockwork.Tick(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lapsed += done.Lapsed
+	}
+	if lapsed != 1 || len(told) != backlog {
+		t.Fatalf("%d journeys closed, the bank edge told of %d; want 1 and %d", lapsed, len(told),
+			backlog)
+	}
+	for range 3 { // and again from the first on
+		if _, err := clockwork.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for id, n := range told {
+		if n != 2 {
+			t.Fatalf("%s told %d times, want 2", id, n)
+		}
+	}
+}
+
+// fillDue puts n entries of bank transactions into the due queue of the card's bucket, due
+// before everything else.
+func (r *rig) fillDue(card pan.Token, n int) {
+	r.t.Helper()
+	terminal, err := txn.ParseTerminalID("POS00001")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for i := range n {
+		id := txn.RequestID{Terminal: terminal, Boot: 1, Counter: uint32(i + 1)}
+		key := id.AppendBinary(append([]byte{'b'}, card[:]...))
+		c := &store.Commit{Card: card, AnyVersion: true, Due: []store.DueChange{{Key: key, At: 1}}}
+		if err := r.store.Commit(r.t.Context(), []*store.Commit{c}); err != nil {
+			r.t.Fatal(err)
+		}
+	}
 }

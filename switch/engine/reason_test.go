@@ -251,6 +251,7 @@ var notDecided = map[txn.Reason]string{
 	txn.ListStale:        "the replica's age is the edge's to judge before it asks",
 
 	txn.OriginalMismatch:  "bank transactions have tests of their own",
+	txn.OriginalSettled:   "bank transactions have tests of their own",
 	txn.NoRoute:           "bank transactions have tests of their own",
 	txn.IssuerUnavailable: "bank transactions have tests of their own",
 	txn.IssuerDeclined:    "bank transactions have tests of their own",

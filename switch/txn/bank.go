@@ -64,6 +64,27 @@ type BankWork struct {
 	Reason Reason
 	// Sealed is what messages to the bank are made of, enciphered.
 	Sealed []byte
+
+	// Settled is the bank's field 15, Answer what else of its answer a repeat gets again,
+	// enciphered; AnswerElsewhere says that the registry keeps it.
+	Settled         [4]byte
+	Answer          []byte
+	AnswerElsewhere bool
+	// Partial is the lower amount that the bank approved; zero when it approved all.
+	Partial Minor
+	// Amend is what a BankAdjustment of a terminal may do.
+	Amend Amendment
+}
+
+// Amendment bounds an adjustment or tip: Request.Amount takes the place of the original's
+// amount.
+type Amendment struct {
+	// RaiseMax is how far above the amount that was approved it may go, in percent of that.
+	RaiseMax int64
+	// RaiseOnly refuses one that lowers the amount: a tip.
+	RaiseOnly bool
+	// OpenBatch is the terminal's batch that is not settled yet.
+	OpenBatch uint32
 }
 
 // StandInLimit bounds what the switch approves for one card in a bank's place.

@@ -55,7 +55,8 @@ const (
 	BankLoad
 	// BankReversal undoes one of the above whose outcome the terminal does not know. 0400.
 	BankReversal
-	// BankAdjustment books that a bank refused what had been accepted for it.
+	// BankAdjustment books a difference to an earlier transaction: a terminal's adjustment or
+	// tip (0220), or that a bank refused what had been accepted for it.
 	BankAdjustment
 	kindEnd
 )

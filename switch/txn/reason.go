@@ -50,6 +50,7 @@ const (
 	OriginalNotRefundable
 	RefundTooLarge
 	OriginalMismatch
+	OriginalSettled
 )
 
 // The offline counter.
@@ -145,6 +146,8 @@ var reasonTexts = [reasonEnd]Text{
 		"The refund exceeds what is left of the original", "退款金额超过原交易余额"},
 	OriginalMismatch: {"original_mismatch", "64",
 		"The amount is not that of the original transaction", "金额与原交易不符"},
+	OriginalSettled: {"original_settled", "22",
+		"The original's batch is settled already", "原交易所在批次已结算"},
 	CounterSeen: {"offline_counter_seen", "94",
 		"This offline counter of the card was booked already", "该脱机交易序号已入账"},
 	PassBack: {"journey_open", "12",
