@@ -252,11 +252,15 @@ type Outbox interface {
 	Confirm(ctx context.Context, upTo []txn.Position) error
 }
 
+// Page is a part of a list: up to Max entries after the first Skip. Entries may come and go
+// between two pages, so that pages neither overlap nor join exactly.
+type Page struct{ Skip, Max int }
+
 // Clock is the due queue, the business date and the numbering. Safe for concurrent use.
 type Clock interface {
-	// DueBefore returns up to max due entries of the bucket at or before now, oldest
+	// DueBefore returns a page of the due entries of the bucket at or before now, oldest
 	// first. They stay until a commit removes them.
-	DueBefore(ctx context.Context, b txn.Bucket, now txn.Millis, max int) ([]Due, error)
+	DueBefore(ctx context.Context, b txn.Bucket, now txn.Millis, p Page) ([]Due, error)
 	// CutOver sets the bucket's business date to date and appends a day marker
 	// (Reserve) that closes the one before, in one durable step. A date that is not
 	// later than the bucket's is no error and changes nothing. The marker itself bears

@@ -9,7 +9,7 @@ import (
 )
 
 // DueBefore returns due entries; see store.Clock.
-func (s *Store) DueBefore(_ context.Context, b txn.Bucket, now txn.Millis, limit int) (
+func (s *Store) DueBefore(_ context.Context, b txn.Bucket, now txn.Millis, p store.Page) (
 	[]store.Due, error,
 ) {
 	if err := s.enter(); err != nil {
@@ -19,7 +19,7 @@ func (s *Store) DueBefore(_ context.Context, b txn.Bucket, now txn.Millis, limit
 	k := &s.buckets[b]
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.due.before(b, now, limit), nil
+	return k.due.before(b, now, p), nil
 }
 
 // CutOver closes the bucket's business date; see store.Clock.

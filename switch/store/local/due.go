@@ -70,16 +70,18 @@ func (q *dueQueue) apply(c *store.DueChange) {
 
 func (q *dueQueue) count() int { return len(q.heap) }
 
-// before returns up to limit entries at or before now, oldest first. It walks the heap
+// before returns a page of the entries at or before now, oldest first. It walks the heap
 // from its top through a small heap of candidates and changes nothing.
-func (q *dueQueue) before(b txn.Bucket, now txn.Millis, limit int) []store.Due {
+func (q *dueQueue) before(b txn.Bucket, now txn.Millis, p store.Page) []store.Due {
 	var due []store.Due
 	walk := dueWalk{q: q}
 	walk.offer(0, now)
-	for len(walk.places) > 0 && len(due) < limit {
+	for len(walk.places) > 0 && len(due) < p.Max {
 		i := heap.Pop(&walk).(int)
-		d := q.slot(q.heap[i])
-		due = append(due, store.Due{Bucket: b, Key: bytes.Clone(d.key()), At: d.at()})
+		if p.Skip--; p.Skip < 0 {
+			d := q.slot(q.heap[i])
+			due = append(due, store.Due{Bucket: b, Key: bytes.Clone(d.key()), At: d.at()})
+		}
 		walk.offer(2*i+1, now)
 		walk.offer(2*i+2, now)
 	}

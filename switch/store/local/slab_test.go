@@ -128,7 +128,7 @@ func TestDueAgainstMap(t *testing.T) {
 		slices.SortFunc(list, func(a, b store.Due) int {
 			return cmp.Or(cmp.Compare(a.At, b.At), bytes.Compare(a.Key, b.Key))
 		})
-		got := q.before(9, now, limit)
+		got := q.before(9, now, store.Page{Max: limit})
 		if len(got) != min(limit, len(list)) || q.count() != len(want) {
 			t.Fatalf("%d due of %d, want %d, limit %d", len(got), q.count(), len(list), limit)
 		}

@@ -156,7 +156,7 @@ func (w *truth) checkCard(t *testing.T, s *Store, i int) uint64 {
 	if err != nil || listed != (l.Mark != txn.Mark{}) || e.Mark != l.Mark {
 		t.Fatalf("card %d of version %d has entry %+v %v %v", i, l.Version, e, listed, err)
 	}
-	due, err := s.DueBefore(t.Context(), txn.BucketOf(card), 1<<60, 1000)
+	due, err := s.DueBefore(t.Context(), txn.BucketOf(card), 1<<60, store.Page{Max: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}

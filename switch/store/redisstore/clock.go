@@ -20,16 +20,16 @@ const (
 
 // DueBefore implements store.Clock.
 func (s *Store) DueBefore(ctx context.Context, b txn.Bucket, now txn.Millis,
-	max int) ([]store.Due, error) {
+	p store.Page) ([]store.Due, error) {
 	if err := s.begin(); err != nil {
 		return nil, fmt.Errorf("redisstore: due: %w", err)
 	}
 	defer s.end()
-	if max <= 0 {
+	if p.Max <= 0 {
 		return nil, nil
 	}
 	r := s.askRead(place(b), s.keys.bucket[b].due, "ZRANGEBYSCORE", "-inf", int64(now),
-		"WITHSCORES", "LIMIT", 0, min(max, dueMax))
+		"WITHSCORES", "LIMIT", max(p.Skip, 0), min(p.Max, dueMax))
 	if err := s.query(ctx, r); err != nil {
 		return nil, err
 	}

@@ -34,25 +34,26 @@ func testDue(t *testing.T, newOptions func() Options) {
 	want := []store.Due{{Bucket: b, Key: []byte{0, 255}, At: at},
 		{Bucket: b, Key: []byte("moved"), At: at + 5}, {Bucket: b, Key: []byte("late"), At: at + 10}}
 	for _, test := range []struct {
-		now  txn.Millis
-		max  int
-		want int
-	}{{at - 1, 10, 0}, {at, 10, 1}, {at + 9, 10, 2}, {at + 10, 10, 3}, {at + 10, 2, 2}, {at, 0, 0}} {
-		got, err := s.DueBefore(ctx, b, test.now, test.max)
+		now       txn.Millis
+		skip, max int
+		want      int
+	}{{at - 1, 0, 10, 0}, {at, 0, 10, 1}, {at + 9, 0, 10, 2}, {at + 10, 0, 10, 3},
+		{at + 10, 0, 2, 2}, {at, 0, 0, 0}, {at + 10, 1, 10, 2}, {at + 10, 3, 10, 0}} {
+		got, err := s.DueBefore(ctx, b, test.now, store.Page{Skip: test.skip, Max: test.max})
 		if err != nil || len(got) != test.want {
 			t.Fatalf("due before %d: %v, %v; want %d", test.now, got, err, test.want)
 		}
 		for i := range got {
-			if string(got[i].Key) != string(want[i].Key) || got[i].At != want[i].At ||
+			if string(got[i].Key) != string(want[i+test.skip].Key) || got[i].At != want[i+test.skip].At ||
 				got[i].Bucket != b {
-				t.Fatalf("due %d is %v, want %v", i, got[i], want[i])
+				t.Fatalf("due %d is %v, want %v", i, got[i], want[i+test.skip])
 			}
 		}
 	}
 	stale := write(cardIn(b, 1), 0, "b")
 	stale.Due = []store.DueChange{{Key: []byte("never"), At: 1}}
 	wantStatus(t, commit(t, s, stale), store.VersionConflict)
-	if got, err := s.DueBefore(ctx, b, 5, 10); err != nil || len(got) != 0 {
+	if got, err := s.DueBefore(ctx, b, 5, store.Page{Max: 10}); err != nil || len(got) != 0 {
 		t.Fatalf("a refused commit left due entries: %v %v", got, err)
 	}
 }

@@ -20,9 +20,9 @@ func clockTests() []test {
 	}
 }
 
-func (w *world) due(b txn.Bucket, now txn.Millis, max int) []store.Due {
+func (w *world) due(b txn.Bucket, now txn.Millis, p store.Page) []store.Due {
 	w.Helper()
-	due, err := w.s.DueBefore(w.ctx, b, now, max)
+	due, err := w.s.DueBefore(w.ctx, b, now, p)
 	w.check(err)
 	for _, d := range due {
 		if d.Bucket != b || d.At > now {
@@ -36,7 +36,7 @@ func (w *world) due(b txn.Bucket, now txn.Millis, max int) []store.Due {
 func (w *world) dueKeys(b txn.Bucket, now txn.Millis) string {
 	w.Helper()
 	var keys [][]byte
-	for _, d := range w.due(b, now, 100) {
+	for _, d := range w.due(b, now, store.Page{Max: 100}) {
 		keys = append(keys, d.Key)
 	}
 	return string(bytes.Join(keys, []byte(" ")))
@@ -84,12 +84,14 @@ func dueOldestFirst(w *world) {
 		n := i * 7 % 20
 		w.changeDue(b, store.DueChange{Key: fmt.Appendf(nil, "k%d", n), At: testAt + txn.Millis(n)})
 	}
-	for _, max := range []int{1, 5, 20, 100} {
-		got := w.due(b, testAt+14, max)
-		if len(got) != min(max, 15) {
-			w.Fatalf("%d entries due, want %d", len(got), min(max, 15))
+	for _, p := range []store.Page{{Max: 1}, {Max: 5}, {Max: 20}, {Max: 100}, {Skip: 1, Max: 5},
+		{Skip: 14, Max: 5}, {Skip: 15, Max: 5}, {Skip: 100, Max: 100}, {Skip: 3}} {
+		got := w.due(b, testAt+14, p)
+		if want := max(0, min(p.Max, 15-p.Skip)); len(got) != want {
+			w.Fatalf("%+v: %d entries due, want %d", p, len(got), want)
 		}
 		for i, d := range got {
+			i += p.Skip
 			if d.At != testAt+txn.Millis(i) || string(d.Key) != fmt.Sprintf("k%d", i) {
 				w.Fatalf("place %d has %q at %d", i, d.Key, d.At)
 			}
@@ -103,10 +105,10 @@ func dueOfTheBucket(w *world) {
 	w.changeDue(4, store.DueChange{Key: key, At: 1})
 	w.changeDue(5, store.DueChange{Key: key, At: 2})
 	w.changeDue(5, store.DueChange{Key: key, Remove: true})
-	if got := w.due(4, 10, 10); len(got) != 1 || !bytes.Equal(got[0].Key, key) || got[0].At != 1 {
+	if got := w.due(4, 10, store.Page{Max: 10}); len(got) != 1 || !bytes.Equal(got[0].Key, key) || got[0].At != 1 {
 		w.Fatalf("bucket 4 has %+v", got)
 	}
-	if got := w.due(5, 10, 10); len(got) != 0 {
+	if got := w.due(5, 10, store.Page{Max: 10}); len(got) != 0 {
 		w.Fatalf("bucket 5 has %+v", got)
 	}
 }

@@ -168,7 +168,7 @@ func buffersAreTheCallers(w *world) {
 	if last := entries[len(entries)-1]; !bytes.HasPrefix(last.Record, record) {
 		w.Fatalf("the outbox has record %x, want %x", last.Record, record)
 	}
-	due, err := w.s.DueBefore(w.ctx, txn.BucketOf(card), 10, 10)
+	due, err := w.s.DueBefore(w.ctx, txn.BucketOf(card), 10, store.Page{Max: 10})
 	w.check(err)
 	if len(due) != 1 || string(due[0].Key) != "due key" {
 		w.Fatalf("the due queue has %+v", due)

@@ -266,7 +266,7 @@ func calls(ctx context.Context, s store.Store, card pan.Token) map[string]func()
 		"Tails":     func() error { _, err := s.Tails(ctx); return err },
 		"Read":      func() error { _, _, err := s.Read(ctx, 0, store.Cursor{}, 1); return err },
 		"Confirm":   func() error { return s.Confirm(ctx, []txn.Position{{}}) },
-		"DueBefore": func() error { _, err := s.DueBefore(ctx, 0, 1, 1); return err },
+		"DueBefore": func() error { _, err := s.DueBefore(ctx, 0, 1, store.Page{Max: 1}); return err },
 		"CutOver":   func() error { return s.CutOver(ctx, 0, 20990101, testAt) },
 		"Buckets":   func() error { _, err := s.Buckets(ctx); return err },
 		"OpenEpoch": func() error { return s.OpenEpoch(ctx, testAt) },

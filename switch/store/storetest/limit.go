@@ -55,7 +55,7 @@ func atTheLimits(w *world) {
 	if !ok || got != entry {
 		w.Fatalf("entry %+v, want %+v", got, entry)
 	}
-	due, err := w.s.DueBefore(w.ctx, c.Bucket(), 1, 100)
+	due, err := w.s.DueBefore(w.ctx, c.Bucket(), 1, store.Page{Max: 100})
 	w.check(err)
 	if len(due) != store.DueChangesMax || len(due[0].Key) != store.DueKeyMax {
 		w.Fatalf("%d due entries", len(due))

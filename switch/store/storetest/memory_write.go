@@ -143,7 +143,7 @@ func (m *Memory) CutOver(ctx context.Context, b txn.Bucket, date txn.BusinessDat
 
 // DueBefore implements store.Clock.
 func (m *Memory) DueBefore(ctx context.Context, b txn.Bucket, now txn.Millis,
-	max int) (due []store.Due, err error) {
+	p store.Page) (due []store.Due, err error) {
 	err = m.do(ctx, OpDueBefore, func() error {
 		for key, at := range m.data.buckets[b].due {
 			if at <= now {
@@ -158,7 +158,8 @@ func (m *Memory) DueBefore(ctx context.Context, b txn.Bucket, now txn.Millis,
 		}
 		return bytes.Compare(x.Key, y.Key)
 	})
-	return due[:min(max, len(due))], err
+	due = due[min(max(p.Skip, 0), len(due)):]
+	return due[:min(p.Max, len(due))], err
 }
 
 // Buckets implements store.Clock.

@@ -309,7 +309,7 @@ func (m *model) auditBucket(i txn.Bucket, b *modelBucket) {
 	if got := m.changes(i, 0, len(b.changes)+1); !slices.Equal(got, b.changes) {
 		m.Fatalf("changes are %v, want %v", got, b.changes)
 	}
-	due := m.due(i, 25, 100)
+	due := m.due(i, 25, store.Page{Max: 100})
 	n := 0
 	for _, at := range b.due {
 		if at <= 25 {
