@@ -77,6 +77,28 @@ func (l *LinkKeys) receive(t Transfer) (*Pending, error) {
 	return p, nil
 }
 
+// Issued returns the key in force of a kind as it travelled, and when it came: for a peer that
+// asks again because it lost the answer. ok is false for a key of the ring and for none.
+func (l *LinkKeys) Issued(k Kind) (t Transfer, since time.Time, ok bool) {
+	if k >= kindEnd {
+		return t, since, false
+	}
+	s := l.state.Load()
+	c := s.record.slot(k).Current
+	if c == nil || c.Ref != "" || s.slots[k].current.zone == nil {
+		return t, since, false
+	}
+	return Transfer{Kind: k, Algorithm: s.slots[k].current.zone.Algorithm(),
+		Wrapped: append([]byte(nil), c.Wrapped...), KCV: append([]byte(nil), c.KCV...)},
+		timeOf(c.Since), true
+}
+
+// Changeable reports whether keys of a kind can change on this link: there is an exchange key,
+// and something to use them for.
+func (l *LinkKeys) Changeable(k Kind) bool {
+	return l.o.ZMK != (keyring.Ref{}) && (k == PINKey || k == MACKey && l.size > 0)
+}
+
 // exchange returns the active version of the link's exchange key.
 func (l *LinkKeys) exchange(k Kind) (keyring.Ref, error) {
 	switch {

@@ -282,7 +282,11 @@ func (l *LinkKeys) Make(dst, covered []byte) ([]byte, error) {
 	if s.current.none() {
 		return dst, s.problem
 	}
-	out, err := l.sum(&s.current, dst, covered)
+	return l.makeWith(&s.current, dst, covered)
+}
+
+func (l *LinkKeys) makeWith(k *key, dst, covered []byte) ([]byte, error) {
+	out, err := l.sum(k, dst, covered)
 	if err != nil {
 		return dst, fmt.Errorf("cannot make a MAC for link %s: %w", l.o.Link, err)
 	}
@@ -305,12 +309,32 @@ func (l *LinkKeys) sum(k *key, dst, covered []byte) ([]byte, error) {
 // that it could not be looked at. On a link without MACs every field will do. It allocates
 // nothing unless it refuses.
 func (l *LinkKeys) Check(covered, field []byte) error {
+	_, err := l.match(covered, field)
+	return err
+}
+
+// Maker makes the content of a MAC field, as LinkKeys.Make does; nil makes none.
+type Maker func(dst, covered []byte) ([]byte, error)
+
+// Match is Check that also returns what the answer's MAC is made with: the key of the request,
+// so that a peer that has not heard of a change yet can verify it. After an error that is the
+// key in force.
+func (l *LinkKeys) Match(covered, field []byte) (Maker, error) {
+	other, err := l.match(covered, field)
+	if err != nil || other == nil {
+		return l.Make, err
+	}
+	return func(dst, covered []byte) ([]byte, error) { return l.makeWith(other, dst, covered) }, nil
+}
+
+// match returns the key that a MAC is under when that is not the one in force.
+func (l *LinkKeys) match(covered, field []byte) (other *key, err error) {
 	if l.size == 0 {
-		return nil
+		return nil, nil
 	}
 	want, err := trim(field, l.size)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// In this order: a commit puts the ordered key into the state before it takes it away.
 	ordered := l.coming[MACKey].Load()
@@ -319,39 +343,42 @@ func (l *LinkKeys) Check(covered, field []byte) error {
 	if !s.current.none() {
 		ok, err := l.verify(&s.current, covered, want)
 		if ok {
-			return nil
+			return nil, nil
 		}
 		failed = err
 	}
-	if l.verifyOther(s, ordered, covered, want) {
-		return nil
+	if other := l.verifyOther(s, ordered, covered, want); other != nil {
+		return other, nil
 	}
 	if failed != nil {
-		return fmt.Errorf("cannot check a MAC of link %s: %w", l.o.Link, failed)
+		return nil, fmt.Errorf("cannot check a MAC of link %s: %w", l.o.Link, failed)
 	}
-	return message.ErrMAC
+	return nil, message.ErrMAC
 }
 
 // verifyOther tries the keys that are not in force: former, ordered, and the ring's former
-// version.
-func (l *LinkKeys) verifyOther(s *slot, ordered *Pending, covered, want []byte) bool {
+// version. It returns the one that fits.
+func (l *LinkKeys) verifyOther(s *slot, ordered *Pending, covered, want []byte) *key {
 	now := l.o.Now()
 	if !s.former.none() && now.Before(s.until) {
 		if ok, err := l.verify(&s.former, covered, want); err == nil && ok {
-			return true
+			return &s.former
 		}
 	}
 	if ordered != nil && now.Before(ordered.until) {
 		if ok, err := l.verify(&ordered.key, covered, want); err == nil && ok {
-			return true
+			return &ordered.key
 		}
 	}
 	before, ok := l.before(s.current.ref)
 	if !ok {
-		return false
+		return nil
 	}
-	ok, err := l.verify(&key{ref: before}, covered, want)
-	return err == nil && ok
+	other := &key{ref: before}
+	if ok, err := l.verify(other, covered, want); err != nil || !ok {
+		return nil
+	}
+	return other
 }
 
 // before returns the version of a ring's key before the active one. The ring lets it verify
