@@ -46,6 +46,7 @@ var lattice = map[string][]string{
 	// The words and the rules.
 	"switch/txn":       {"crypto/pan"},
 	"switch/card":      {"crypto/pan", "switch/txn"},
+	"switch/account":   {"crypto/pan", "switch/txn", "switch/card"},
 	"switch/fare":      {"switch/txn"},
 	"switch/store":     {"crypto/pan", "switch/txn"},
 	"switch/blacklist": {"crypto/pan", "switch/txn", "switch/store"},
@@ -159,9 +160,10 @@ var pure = map[string][]string{
 		"encoding/csv", "encoding/hex", "errors", "fmt", "hash", "io", "log/slog", "strconv", "sync"},
 	"switch/txn": {"crypto/sha256", "encoding/binary", "errors", "fmt", "math", "strconv", "strings",
 		"time"},
-	"switch/card":  {"encoding/binary", "errors", "fmt", "slices"},
-	"switch/fare":  {"errors", "fmt", "maps", "slices"},
-	"switch/store": {"context", "errors", "fmt", "time"},
+	"switch/card":    {"encoding/binary", "errors", "fmt", "slices"},
+	"switch/fare":    {"errors", "fmt", "maps", "slices"},
+	"switch/account": {"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/json", "errors", "fmt", "slices"},
+	"switch/store":   {"context", "errors", "fmt", "time"},
 	"switch/engine": {"bytes", "cmp", "context", "errors", "fmt", "maps", "slices", "sync", "sync/atomic",
 		"time"},
 }
