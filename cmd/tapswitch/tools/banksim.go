@@ -62,6 +62,8 @@ type bankSimOptions struct {
 	delayFrom, delayTo  time.Duration
 	lateAfter, stallFor time.Duration
 	refuseSignOn        int
+	keyOrder            string
+	secure              tlsFlags
 }
 
 // BankSim is the command that is a bank.
@@ -105,6 +107,15 @@ func BankSim() *cobra.Command {
 		o.rates[e] = flags.Int(strings.ReplaceAll(e.String(), "_", "-"), 0,
 			"rate of the effect "+e.String())
 	}
+	flags.StringVar(&o.keyOrder, "key-order", "", "how an order of a key is met: answer, "+
+		"wrong_kcv, late, never or refuse (default: in a message of its own)")
+	flags.IntVar(&o.behaviour.KeyOrderTimes, "key-order-times", 0,
+		"how many orders are met so, 0 for all; later ones are answered")
+	flags.IntVar(&o.behaviour.LoseReconciliations, "lose-reconciliations", 0,
+		"how many 0500 are not answered")
+	flags.Int64Var(&o.behaviour.ReconcileOff, "reconcile-off", 0,
+		"what the debits of an 0510 are wrong by, in minor units")
+	o.secure.add(c)
 	flags.StringVar(&o.mac, "mac", "", "MAC of a bank's link as SCHEME:KEY in hex: "+schemeList())
 	flags.StringVar(&o.master, "master-key", "", "test key in hex that working keys go out under")
 	flags.StringVar(&o.pin, "pin", "", "PIN of every card; another one is answered 55")
@@ -128,7 +139,10 @@ func (o *bankSimOptions) options() (h bankhost.Options, err error) {
 	if h.MasterKey, err = parseTestKey("master-key", o.master); err != nil {
 		return h, err
 	}
-	h.PINKey, err = parseTestKey("pin-key", o.pinKey)
+	if h.PINKey, err = parseTestKey("pin-key", o.pinKey); err != nil {
+		return h, err
+	}
+	h.TLS, err = o.secure.config()
 	return h, err
 }
 
@@ -157,6 +171,19 @@ func (o *bankSimOptions) behave() (bankhost.Behaviour, error) {
 	}
 	if o.refuseSignOn != 0 {
 		b.RefuseSignOn = o.refuseSignOn
+	}
+	if o.keyOrder != "" {
+		b.KeyOrder = bankhost.KeyOrder(o.keyOrder)
+	}
+	for _, n := range []struct{ to, flag *int }{
+		{&b.KeyOrderTimes, &o.behaviour.KeyOrderTimes},
+		{&b.LoseReconciliations, &o.behaviour.LoseReconciliations}} {
+		if *n.flag != 0 {
+			*n.to = *n.flag
+		}
+	}
+	if o.behaviour.ReconcileOff != 0 {
+		b.ReconcileOff = o.behaviour.ReconcileOff
 	}
 	for _, d := range []struct {
 		to   *bankhost.Span

@@ -3,6 +3,7 @@ package bankhost
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,8 +95,10 @@ const RateMax = 10_000
 
 // Behaviour is how a host behaves. The zero Behaviour approves everything at once.
 type Behaviour struct {
-	// Decline is how many of 10,000 authorizations and sales are declined, with one of
-	// Codes ("05" when there is none). Reversals, advices and balances are never.
+	// Decline is how many of 10,000 authorizations, sales and refunds are declined, with one
+	// of Codes ("05" when there is none). Reversals, advices of completions and offline
+	// sales, notices and balances never are: what has happened already is taken. Only the
+	// Code of a rule refuses an advice.
 	Decline int      `json:"decline,omitempty"`
 	Codes   []string `json:"codes,omitempty"`
 	// Rates say how many of 10,000 requests and reversals get an effect, the sum at most
@@ -111,9 +114,35 @@ type Behaviour struct {
 	// RefuseSignOn is how many of 10,000 sign-ons are refused, with SignOnCode (default 91).
 	RefuseSignOn int    `json:"refuse_sign_on,omitempty"`
 	SignOnCode   string `json:"sign_on_code,omitempty"`
+	// KeyOrder is how the first KeyOrderTimes orders of a key are met (0: all of them); later
+	// ones as KeyAnswered.
+	KeyOrder      KeyOrder `json:"key_order,omitempty"`
+	KeyOrderTimes int      `json:"key_order_times,omitempty"`
+	// LoseReconciliations is how many 0500 are worked on and not answered, the first ones;
+	// a repeat counts. ReconcileOff is added to the amount of debits that the host knows, so
+	// that its totals differ.
+	LoseReconciliations int   `json:"lose_reconciliations,omitempty"`
+	ReconcileOff        int64 `json:"reconcile_off,omitempty"`
 	// Rules come before the rates; the first that matches decides.
 	Rules []Rule `json:"rules,omitempty"`
 }
+
+// KeyOrder is how a host meets an order of a key: an 0800 with network code 101 that brings
+// none. Field 53 says which: 1 for PINs, else MACs.
+type KeyOrder string
+
+// The ways.
+const (
+	KeyOffered  KeyOrder = ""          // answers 00 and sends the key in an 0800 of its own
+	KeyAnswered KeyOrder = "answer"    // the answer brings the key
+	KeyWrongKCV KeyOrder = "wrong_kcv" // so it does, with the check value of another key
+	KeyLate     KeyOrder = "late"      // so it does, after LateAfter
+	KeyNever    KeyOrder = "never"     // there is no answer
+	KeyRefused  KeyOrder = "refuse"    // the answer is 96
+)
+
+// keyOrders are all of them.
+var keyOrders = []KeyOrder{KeyOffered, KeyAnswered, KeyWrongKCV, KeyLate, KeyNever, KeyRefused}
 
 // Rule provokes one case exactly.
 type Rule struct {
@@ -191,6 +220,10 @@ func (b Behaviour) compile() (*plan, error) {
 	}
 	if err := p.checkCodes(); err != nil {
 		return nil, err
+	}
+	if !slices.Contains(keyOrders, p.KeyOrder) || p.KeyOrderTimes < 0 || p.LoseReconciliations < 0 {
+		return nil, fmt.Errorf("%w: key_order %q: want one of answer, wrong_kcv, late, never, "+
+			"refuse, and counts not below zero", ErrBehaviour, p.KeyOrder)
 	}
 	if err := p.compileRates(); err != nil {
 		return nil, err
@@ -309,7 +342,7 @@ func (p *plan) intend(q *request, seed uint64, before uint32) (in intent) {
 	}
 	if !ruled {
 		in.effect = p.draw(mix(base^saltEffect+uint64(before)) % RateMax)
-		if q.kind.declinable() && int(mix(base^saltDecline)%RateMax) < p.Decline {
+		if q.declinable() && int(mix(base^saltDecline)%RateMax) < p.Decline {
 			in.code = p.Codes[mix(base^saltCode)%uint64(len(p.Codes))]
 		}
 	}

@@ -75,6 +75,11 @@ type book struct {
 	cards   map[pan.Token]*account
 	batches map[batchKey]*Batch
 	lost    map[Key]uint32
+	// recon are the totals since the peer's last reconciliation; reviving says that the
+	// reversal of a void is being worked on.
+	recon    reconTotals
+	recons   recons
+	reviving bool
 
 	max     int
 	funds   int64
@@ -249,7 +254,7 @@ func (b *book) repeat(q *request, e *entry) outcome {
 // checkSale finds a transaction that comes again under a new trace number: the blind retry
 // that no switch may make. Terminals have no reference number of their own.
 func (b *book) checkSale(n uint64, e *entry) {
-	if b.dialect == message.POS || e.rrn == [12]byte{} || e.kind == Balance {
+	if b.dialect == message.POS || e.rrn == [12]byte{} || e.kind == Balance || e.kind == Notice {
 		return
 	}
 	s := sale{e.key.Terminal, e.rrn, e.kind}

@@ -2,6 +2,7 @@ package bankhost
 
 import (
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,6 +28,8 @@ type Options struct {
 	// Listener is where it listens; without one it listens on Address (":0" is any port).
 	Listener net.Listener
 	Address  string
+	// TLS, where there is one, is spoken on every connection.
+	TLS *tls.Config
 	// Seed decides everything that is not decided by a request.
 	Seed uint64
 	// MAC, on a bank's link, is the MAC of both directions; nil for none. With one every
@@ -71,6 +74,7 @@ type Host struct {
 	done      chan struct{}
 	work      sync.WaitGroup
 	signOns   atomic.Uint64
+	keyOrders atomic.Uint64
 
 	mu    sync.Mutex
 	conns map[*conn]struct{} // guarded by mu
@@ -101,6 +105,9 @@ func Start(o Options) (*Host, error) {
 		if h.listener, err = net.Listen("tcp", o.Address); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrOptions, err)
 		}
+	}
+	if o.TLS != nil {
+		h.listener = tls.NewListener(h.listener, o.TLS)
 	}
 	h.work.Go(h.accept)
 	return h, nil

@@ -3,6 +3,8 @@ package bankhost
 import (
 	"errors"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/mac"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
@@ -20,30 +22,43 @@ func (c *conn) manage(frame []byte) {
 		c.host.count(func(n *Counts) { n.Unasked++ })
 		return
 	}
-	var by *mac.MAC
+	var how manner
 	if c.host.o.Spec.Dialect() == message.POS {
 		err = c.manageTerminal(m, r)
 	} else {
-		by, err = c.manageBank(m, r)
+		how, err = c.manageBank(m, r)
 	}
 	if err != nil {
 		c.host.count(func(n *Counts) { n.Broken++ })
 		return
 	}
+	if how.silent {
+		return
+	}
 	var out []byte
-	if by != nil {
-		out, err = r.AppendMAC(nil, by)
+	if how.by != nil {
+		out, err = r.AppendMAC(nil, how.by)
 	} else {
 		out, err = r.Append(nil)
 	}
 	if err == nil {
-		c.send(out, 0)
+		c.send(out, how.after)
 	}
 }
 
-// manageBank fills in the answer to a bank's peer. by, when there is one, makes its MAC.
-func (c *conn) manageBank(m, r *message.Message) (by *mac.MAC, err error) {
+// manner is how an answer goes out: by makes its MAC where there is one.
+type manner struct {
+	by     *mac.MAC
+	after  time.Duration
+	silent bool
+}
+
+// manageBank fills in the answer to a bank's peer.
+func (c *conn) manageBank(m, r *message.Message) (how manner, err error) {
 	h := c.host
+	if m.MTI().Class() == message.Reconciliation {
+		return c.reconcile(m, r)
+	}
 	code := "00"
 	network, _ := m.Digits(70)
 	switch network {
@@ -53,8 +68,8 @@ func (c *conn) manageBank(m, r *message.Message) (by *mac.MAC, err error) {
 		f48, _ := m.Text(48)
 		f96, _ := m.Bytes(96)
 		if w, ok := ParseKeyField(f48, f96); !ok {
-			c.offerKey() // the peer asks for a key
-		} else if by, ok = h.vault.install(w); !ok {
+			return c.keyOrdered(m, r)
+		} else if how.by, ok = h.vault.install(w); !ok {
 			code = "96"
 		} else {
 			h.count(func(n *Counts) { n.KeyChanges++ })
@@ -62,9 +77,53 @@ func (c *conn) manageBank(m, r *message.Message) (by *mac.MAC, err error) {
 	case "301":
 		h.count(func(n *Counts) { n.Echoes++ })
 	}
-	now := h.o.Now()
-	return by, errors.Join(r.Copy(m, 7, 11, 32, 33, 37, 41, 42, 53, 66, 70),
-		r.SetDigits(15, now.Format("0102")), r.SetText(39, code))
+	return how, c.fill(m, r, code)
+}
+
+// fill writes what every answer to a bank's peer has.
+func (c *conn) fill(m, r *message.Message, code string) error {
+	return errors.Join(r.Copy(m, 7, 11, 32, 33, 37, 41, 42, 53, 70),
+		r.SetDigits(15, c.host.o.Now().Format("0102")), r.SetText(39, code))
+}
+
+// keyOrdered meets the order of a key as the behaviour has it.
+func (c *conn) keyOrdered(m, r *message.Message) (how manner, err error) {
+	h := c.host
+	n := h.keyOrders.Add(1)
+	h.count(func(n *Counts) { n.KeyOrders++ })
+	way := h.plan.KeyOrder
+	if h.plan.KeyOrderTimes > 0 && n > uint64(h.plan.KeyOrderTimes) {
+		way = KeyAnswered
+	}
+	control, _ := m.Digits(53)
+	pin := strings.HasPrefix(control, "1")
+	switch way {
+	case KeyOffered:
+		if pin {
+			c.offerPINKey()
+		} else {
+			c.offerKey()
+		}
+		return how, c.fill(m, r, "00")
+	case KeyNever:
+		return manner{silent: true}, nil
+	case KeyRefused:
+		return how, c.fill(m, r, "96")
+	case KeyLate:
+		how.after = time.Duration(h.plan.LateAfter)
+	}
+	w, by, ok := h.vault.answerKey(pin, way == KeyWrongKCV)
+	if !ok {
+		return how, c.fill(m, r, "96")
+	}
+	how.by = by
+	f48, f96 := KeyField(w)
+	err = errors.Join(c.fill(m, r, "00"), r.SetDigits(53, keyKind(pin, len(w.Key))),
+		r.SetText(48, f48))
+	if f96 != nil {
+		err = errors.Join(err, r.SetBytes(96, f96))
+	}
+	return how, err
 }
 
 // signOn counts a sign-on and returns its code.

@@ -5,12 +5,15 @@ import "github.com/tapswitch/tapswitch/switch/bank/message"
 // admit returns why the book refuses a request, "" when it does not. o is what the request
 // refers to.
 func (b *book) admit(q *request, o *entry) string {
-	if q.kind != Balance && q.kind != Unknown && q.amount == 0 {
+	if q.kind != Balance && q.kind != Unknown && q.kind != Notice && q.amount == 0 {
 		return "13"
 	}
+	if q.told() {
+		return "" // whatever the book says of it: it has happened
+	}
 	switch q.kind {
-	case Balance, OfflineSale:
-		return "" // an offline sale has happened already
+	case Balance:
+		return ""
 	case Purchase, Load, PreAuth:
 		if b.funds > 0 && q.amount > b.available(b.account(q.card)) {
 			return "51"
@@ -112,6 +115,7 @@ func (b *book) apply(e, o *entry, sign int64) {
 			o.closed = sign > 0
 		}
 	case Refund:
+		b.recon.credits.tell(e.amount, sign, b.reviving)
 		a.posted -= sign * e.amount
 		if o != nil {
 			o.refunded += sign * e.amount
@@ -130,12 +134,15 @@ func (b *book) applyVoid(e, o *entry, sign int64) {
 	if o == nil {
 		return
 	}
+	b.reviving = sign < 0
 	b.apply(o, b.at(o.original), -sign)
+	b.reviving = false
 	o.closed = sign > 0
 }
 
 // debit counts a sale into the batch of its terminal.
 func (b *book) debit(e *entry, amount, sign int64) {
+	b.recon.debits.tell(amount, sign, b.reviving)
 	if t := b.batch(e.key.Terminal, e.key.Batch); t != nil {
 		t.DebitAmount += sign * amount
 		t.DebitCount += int(sign)

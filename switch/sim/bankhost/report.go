@@ -47,8 +47,11 @@ type Counts struct {
 	SignOnsRefused int64 `json:"sign_ons_refused"`
 	Echoes         int64 `json:"echoes"`
 	KeyChanges     int64 `json:"key_changes"`
-	BadMAC         int64 `json:"bad_mac"`
-	BadPIN         int64 `json:"bad_pin"`
+	// KeyOrders are orders of a key, Reconciled 0500 that were worked on.
+	KeyOrders  int64 `json:"key_orders"`
+	Reconciled int64 `json:"reconciled"`
+	BadMAC     int64 `json:"bad_mac"`
+	BadPIN     int64 `json:"bad_pin"`
 	// Broken are frames that are no message, Unasked answers to nothing, Forgotten entries
 	// that had to go.
 	Broken    int64 `json:"broken"`
@@ -239,7 +242,7 @@ func (e *entry) shown(n uint64) Entry {
 	if e.seen > 0 {
 		out.At = time.UnixMilli(e.at).UTC()
 	}
-	if e.approved() && e.kind != Reversal {
+	if e.approved() && e.kind != Reversal && e.kind != Notice {
 		out.Auth = text(e.auth[:])
 	}
 	return out

@@ -25,11 +25,12 @@ const (
 	Balance
 	Load
 	Reversal
+	Notice
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{"unknown", "purchase", "void", "refund", "pre_auth",
-	"pre_auth_void", "completion", "completion_void", "offline_sale", "balance", "load", "reversal"}
+	"pre_auth_void", "completion", "completion_void", "offline_sale", "balance", "load", "reversal", "notice"}
 
 // String returns the name as in reports and rules.
 func (k Kind) String() string { return kindNames[min(k, kindEnd-1)] }
@@ -52,19 +53,30 @@ func kindNamed(name string) (Kind, bool) {
 	return Unknown, false
 }
 
-// declinable reports whether a bank may say no to the kind without a reason of the book.
-func (k Kind) declinable() bool {
-	switch k {
-	case Purchase, PreAuth, Load, Completion, Refund:
+// declinable reports whether a bank may say no to the request without a reason of the book.
+func (q *request) declinable() bool {
+	switch q.kind {
+	case Purchase, PreAuth, Load, Refund:
 		return true
+	case Completion:
+		return !q.told()
 	}
 	return false
 }
 
+// told reports whether the request is an advice of what has happened already.
+func (q *request) told() bool {
+	return q.kind == OfflineSale || q.kind == Notice ||
+		q.kind == Completion && q.sum.MTI.First() == message.FinancialAdvice
+}
+
 // kindOf reads the kind off a request.
 func kindOf(s *message.Summary) Kind {
-	if s.MTI.Class() == message.Reversal {
+	switch s.MTI.Class() {
+	case message.Reversal:
 		return Reversal
+	case message.Administrative:
+		return Notice
 	}
 	held := string(s.Condition[:]) == "06"
 	switch s.MTI.First() {

@@ -1,10 +1,12 @@
 package bankhost
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"net"
 	"time"
 
+	"github.com/tapswitch/tapswitch/crypto/mac"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 )
 
@@ -28,6 +30,10 @@ func (c *conn) serve(frame []byte) bool {
 	switch q.sum.MTI.Class() {
 	case message.Authorization, message.Financial, message.Reversal:
 		return c.financial(frame)
+	case message.Administrative:
+		if h.o.Spec.Dialect() != message.POS {
+			return c.financial(frame)
+		}
 	}
 	c.manage(frame)
 	return true
@@ -48,7 +54,7 @@ func (c *conn) financial(frame []byte) bool {
 	if q.card = [16]byte{}; !q.number.IsZero() {
 		q.card = h.tokenizer.Token(q.number)
 	}
-	if c.view.Has(52) && q.kind != Reversal {
+	if c.view.Has(52) && q.kind != Reversal && q.kind != Notice {
 		refused = h.vault.pinRefused(q, c.view.Append(q.room[:0], 52))
 	}
 	out, in, executed := h.decide(q, refused)
@@ -127,7 +133,11 @@ func (c *conn) answer(frame []byte, out *outcome, in *intent) bool {
 
 // stall reads nothing for a time, with a small buffer, so that the window closes soon.
 func (c *conn) stall(d time.Duration) bool {
-	if tcp, ok := c.nc.(*net.TCPConn); ok {
+	nc := c.nc
+	if secured, ok := nc.(*tls.Conn); ok {
+		nc = secured.NetConn()
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
 		_ = tcp.SetReadBuffer(stallBuffer)
 		defer func() { _ = tcp.SetReadBuffer(readSize) }()
 	}
@@ -219,7 +229,7 @@ func (c *conn) put(n int, out *outcome, effect Effect) {
 			w.Put(37, rrn[:])
 		}
 	case 38:
-		if approved && q.kind != Reversal && q.kind != Balance {
+		if approved && q.kind != Reversal && q.kind != Balance && q.kind != Notice {
 			w.Put(38, out.auth[:])
 		}
 	case 39:
@@ -275,13 +285,21 @@ func (c *conn) putBalance(minor int64) {
 	}
 }
 
-// offerKey sends a new key to a bank's peer.
+// offerKey sends a new MAC key to a bank's peer.
 func (c *conn) offerKey() bool {
+	w, by, ok := c.host.vault.offer()
+	return ok && c.sendKey(w, by, false)
+}
+
+// offerPINKey sends a new PIN key, which is believed at once.
+func (c *conn) offerPINKey() bool {
+	w, by, ok := c.host.vault.offerPIN()
+	return ok && c.sendKey(w, by, true)
+}
+
+// sendKey sends a key in a message of its own.
+func (c *conn) sendKey(w message.WrappedKey, by *mac.MAC, pin bool) bool {
 	h := c.host
-	w, by, ok := h.vault.offer()
-	if !ok {
-		return false
-	}
 	m := message.New(h.o.Spec, message.NetworkRequest)
 	if h.o.Spec.Envelope() == message.CUPSHead {
 		head, err := message.NewCUPSHeader("", hostID)
@@ -293,8 +311,8 @@ func (c *conn) offerKey() bool {
 	now := h.o.Now()
 	f48, f96 := KeyField(w)
 	stan := uint32(binary.BigEndian.Uint16(w.Check[:]))
-	ok = m.SetDigits(7, now.Format("0102150405")) == nil && m.SetSTAN(stan) == nil &&
-		m.SetDigits(53, keyKind(len(w.Key))) == nil && m.SetText(48, f48) == nil &&
+	ok := m.SetDigits(7, now.Format("0102150405")) == nil && m.SetSTAN(stan) == nil &&
+		m.SetDigits(53, keyKind(pin, len(w.Key))) == nil && m.SetText(48, f48) == nil &&
 		m.SetDigits(70, "101") == nil && m.SetDigits(32, hostID) == nil
 	if f96 != nil {
 		ok = ok && m.SetBytes(96, f96) == nil
@@ -302,7 +320,13 @@ func (c *conn) offerKey() bool {
 	if !ok {
 		return false
 	}
-	frame, err := m.AppendMAC(nil, by)
+	var frame []byte
+	var err error
+	if by != nil {
+		frame, err = m.AppendMAC(nil, by)
+	} else {
+		frame, err = m.Append(nil)
+	}
 	if err != nil {
 		return false
 	}
@@ -314,20 +338,24 @@ func (c *conn) offerKey() bool {
 	return true
 }
 
-// keyKind is field 53 of a key change: 2 for a MAC key, then 0 for a single and 6 for a double
-// key.
-func keyKind(size int) string {
-	if size == 8 {
-		return "2000000000000000"
+// keyKind is field 53 of a key change: 1 for a PIN key and 2 for a MAC key, then 0 for a single
+// and 6 for a double key.
+func keyKind(pin bool, size int) string {
+	kind, length := "2", "6"
+	if pin {
+		kind = "1"
 	}
-	return "2600000000000000"
+	if size == 8 {
+		length = "0"
+	}
+	return kind + length + "00000000000000"
 }
 
 // answered takes an answer of the peer: that to a key that was offered, or none that anyone
 // asked for.
 func (c *conn) answered(q *request) {
 	accepted := q.sum.MTI.Class() == message.Network && string(q.sum.Network[:]) == "101" &&
-		string(q.sum.Response[:]) == "00" && c.host.vault.accept()
+		string(q.sum.Response[:]) == "00" && c.host.vault.acceptFor(c.view.Append(q.room[:0], 53))
 	c.host.count(func(n *Counts) {
 		if accepted {
 			n.KeyChanges++

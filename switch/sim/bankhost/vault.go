@@ -23,15 +23,18 @@ type vault struct {
 	pos     bool
 	scheme  mac.Scheme
 	master  cipher.Block // nil: no keys go out
-	pinKey  cipher.Block
 	pinWant []byte
 
 	mu sync.RWMutex
 	// current makes the MACs of a bank's link; previous is still believed; offered waits for
 	// the peer's answer; all guarded by mu.
 	current, previous, offered *mac.MAC
-	changes                    uint64
-	terminals                  map[[8]byte]*terminalKeys
+	// answered says that offered went out in an answer: it is accepted by its first use.
+	answered bool
+	// pinKeys are those of PIN blocks, the newest first: all of them are tried.
+	pinKeys   [2]cipher.Block
+	changes   uint64
+	terminals map[[8]byte]*terminalKeys
 }
 
 type terminalKeys struct {
@@ -50,7 +53,7 @@ func newVault(o *Options) (*vault, error) {
 		}
 	}
 	if o.PINKey != nil {
-		if v.pinKey, err = block.New(desOf(o.PINKey), o.PINKey); err != nil {
+		if v.pinKeys[0], err = block.New(desOf(o.PINKey), o.PINKey); err != nil {
 			return nil, fmt.Errorf("%w: PIN key: %w", ErrOptions, err)
 		}
 	}
@@ -90,10 +93,69 @@ func (v *vault) verify(s *message.Spec, frame []byte, sum *message.Summary) bool
 	v.mu.RUnlock()
 	for _, m := range keys {
 		if m != nil && message.VerifySummary(s, frame, sum, m) == nil {
+			v.used(m)
 			return true
 		}
 	}
 	return false
+}
+
+// used puts a key into force that went out in an answer, once the peer uses it.
+func (v *vault) used(m *mac.MAC) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.answered && m == v.offered {
+		v.acceptLocked()
+	}
+}
+
+// answerKey makes a new key that an answer brings. With a wrong check value nothing changes
+// here. by makes the MAC of the answer.
+func (v *vault) answerKey(pin, wrong bool) (w message.WrappedKey, by *mac.MAC, ok bool) {
+	if wrong {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.pos || v.master == nil {
+			return w, nil, false
+		}
+		v.changes++
+		var err error
+		if w, err = v.wrap(v.newKey("wrong", v.changes, 16)); err != nil {
+			return w, nil, false
+		}
+		w.Check[0] ^= 1
+		return w, v.current, true
+	}
+	if pin {
+		return v.offerPIN()
+	}
+	if w, by, ok = v.offer(); ok {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.answered = true
+	}
+	return w, by, ok
+}
+
+// offerPIN makes a new PIN key. The one before goes on to be tried. by makes the MAC of the
+// message that brings it, nil none.
+func (v *vault) offerPIN() (w message.WrappedKey, by *mac.MAC, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.pos || v.master == nil || v.pinKeys[0] == nil {
+		return w, nil, false
+	}
+	v.changes++
+	key := v.newKey("zonepin", v.changes, 16)
+	c, err := block.New(block.TDES, key)
+	if err != nil {
+		return w, nil, false
+	}
+	if w, err = v.wrap(key); err != nil {
+		return w, nil, false
+	}
+	v.pinKeys = [2]cipher.Block{c, v.pinKeys[0]}
+	return w, v.current, true
 }
 
 // signer returns what the answer is signed with, nil for nothing.
@@ -244,19 +306,27 @@ func (v *vault) offer() (w message.WrappedKey, by *mac.MAC, ok bool) {
 	if w, err = v.wrap(key); err != nil {
 		return w, nil, false
 	}
-	v.offered = by
+	v.offered, v.answered = by, false
 	return w, by, true
 }
 
-// accept makes the offered key the current one.
-func (v *vault) accept() bool {
+// acceptFor takes the answer 00 to a key that was offered; control is its field 53.
+func (v *vault) acceptFor(control []byte) bool {
+	if len(control) > 0 && control[0] == '1' {
+		return true // a PIN key is believed from its offer on
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.offered == nil {
 		return false
 	}
-	v.previous, v.current, v.offered = v.current, v.offered, nil
+	v.acceptLocked()
 	return true
+}
+
+// acceptLocked makes the offered key the current one.
+func (v *vault) acceptLocked() {
+	v.previous, v.current, v.offered, v.answered = v.current, v.offered, nil, false
 }
 
 // install takes a key that the peer sends, when its check value is right.
@@ -287,17 +357,26 @@ func (v *vault) pinRefused(q *request, enciphered []byte) string {
 	if len(v.pinWant) == 0 || len(enciphered) != 8 {
 		return ""
 	}
-	key := v.pinKey
-	if v.pos {
-		v.mu.RLock()
-		if t := v.terminals[q.key.Terminal]; t != nil {
-			key = t.pin
+	v.mu.RLock()
+	keys := v.pinKeys
+	if t := v.terminals[q.key.Terminal]; v.pos && t != nil {
+		keys = [2]cipher.Block{t.pin}
+	}
+	v.mu.RUnlock()
+	code := ""
+	for _, key := range keys {
+		if key == nil || key.BlockSize() != len(enciphered) {
+			continue
 		}
-		v.mu.RUnlock()
+		if code = v.pinRefusedUnder(key, q, enciphered); code != "99" {
+			break
+		}
 	}
-	if key == nil || key.BlockSize() != len(enciphered) {
-		return ""
-	}
+	return code
+}
+
+// pinRefusedUnder is pinRefused under one key; 99 is a block that holds no PIN under it.
+func (v *vault) pinRefusedUnder(key cipher.Block, q *request, enciphered []byte) string {
 	var clearBlock [8]byte
 	key.Decrypt(clearBlock[:], enciphered)
 	pin, err := pinblock.Decode(nil, pinblock.Format0, clearBlock[:], q.number.Digits())
