@@ -8,9 +8,13 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// stateVersion is the first byte of an encoded state. A reader refuses others: a
-// state that it cannot read must not be overwritten.
-const stateVersion = 1
+// The first byte of an encoded state. A reader refuses others: a state that it cannot read
+// must not be overwritten. A state with a life has livedVersion: the count of its bank
+// transactions is always there, and the life follows them.
+const (
+	stateVersion = 1
+	livedVersion = 2
+)
 
 // ErrState reports bytes that are no encoded state of a known version.
 var ErrState = errors.New("card state cannot be read")
@@ -22,7 +26,11 @@ const (
 
 // Append appends s in its encoded form: varints, little more than what is set.
 func (s *State) Append(dst []byte) []byte {
-	dst = append(dst, stateVersion, byte(s.Status), byte(s.Rider))
+	version := byte(stateVersion)
+	if s.Life != (Life{}) {
+		version = livedVersion
+	}
+	dst = append(dst, version, byte(s.Status), byte(s.Rider))
 	dst = append(dst, s.Last4[:]...)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(s.Apps))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(s.Currency))
@@ -43,7 +51,13 @@ func (s *State) Append(dst []byte) []byte {
 	for i := range s.Recent {
 		dst = s.Recent[i].append(dst)
 	}
-	return s.appendBank(dst)
+	if version == stateVersion {
+		return s.appendBank(dst)
+	}
+	if len(s.Bank) == 0 {
+		dst = append(dst, 0)
+	}
+	return s.Life.append(s.appendBank(dst))
 }
 
 func (r *Recent) append(dst []byte) []byte {
@@ -84,8 +98,9 @@ func appendText(dst []byte, s string, limit int) []byte {
 // ErrState s is undefined.
 func (s *State) Decode(b []byte) error {
 	d := reader{b: b}
-	if v := d.byte(); v != stateVersion {
-		return fmt.Errorf("%w: version %d, known %d", ErrState, v, stateVersion)
+	version := d.byte()
+	if version != stateVersion && version != livedVersion {
+		return fmt.Errorf("%w: version %d, known %d", ErrState, version, livedVersion)
 	}
 	recent, bank := s.Recent[:0], s.Bank[:0]
 	*s = State{Status: Status(d.byte()), Rider: txn.RiderCategory(d.byte())}
@@ -112,7 +127,10 @@ func (s *State) Decode(b []byte) error {
 		for n := d.byte(); n > 0 && !d.bad; n-- {
 			s.Bank = append(s.Bank, d.bank())
 		}
-		d.bad = d.bad || len(s.Bank) == 0
+		d.bad = d.bad || len(s.Bank) == 0 && version == stateVersion
+	}
+	if version == livedVersion {
+		s.Life = d.life()
 	}
 	if d.bad || len(d.b) != 0 || s.Status == StatusNone || s.Status >= statusEnd {
 		return fmt.Errorf("%w: %d bytes", ErrState, len(b))

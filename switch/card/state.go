@@ -73,6 +73,9 @@ type State struct {
 
 	// Bank is the memory of bank transactions, oldest first.
 	Bank []BankTxn
+
+	// Life is what the agency decided about the card.
+	Life Life
 }
 
 // Journey is a metro ride in progress; the zero Journey is none.

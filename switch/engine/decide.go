@@ -106,6 +106,8 @@ type decider struct {
 	fullFare txn.Minor
 	charged  txn.Minor
 	refundOf txn.Fingerprint
+	// again: the change was made before, or is no fact of its own; no record is made.
+	again bool
 	// ridden is the journey that an exit or a lapse closed.
 	ridden card.Journey
 }
@@ -175,8 +177,11 @@ func (d *decider) refusal() txn.Reason {
 	if reason := d.refuseRequest(); reason != txn.ReasonNone {
 		return reason
 	}
-	app := application(r.Kind)
-	if reason := card.Refusal(d.v.Mark, closedBy(r.Kind)); reason != txn.ReasonNone {
+	app, closed := application(r.Kind), closedBy(r.Kind)
+	if r.Kind == txn.Verify {
+		app, closed = r.App, r.App
+	}
+	if reason := card.Refusal(d.v.Mark, closed); reason != txn.ReasonNone && !d.served() && !d.credited() {
 		return reason
 	}
 	switch {
@@ -190,15 +195,34 @@ func (d *decider) refusal() txn.Reason {
 		return txn.UnknownCard
 	case r.Kind == txn.Reversal || r.Kind == txn.JourneyLapse:
 		return txn.ReasonNone // what was done is undone whatever became of the card
+	case r.Kind.IsAgency() || d.served():
+		return txn.ReasonNone
+	case r.Kind == txn.Refund && !c.Life.Successor.IsZero():
+		return txn.ReasonNone // it goes to the successor
 	case c.Status != card.Active:
 		return txn.CardNotActive
-	case c.ExpiresAt != 0 && r.ServiceAt >= c.ExpiresAt:
+	case !c.ServedAt(r.ServiceAt):
 		return txn.CardExpired
 	case !c.Apps.Has(app):
 		return txn.ApplicationClosed
 	default:
 		return txn.ReasonNone
 	}
+}
+
+// served reports whether a terminal served the card off line before the switch knew of it:
+// a frozen card has been debited all the same, and refusing the record would only lose who
+// bears it. The record says that this is still to be judged.
+func (d *decider) served() bool {
+	return d.r.Offline && (d.r.Kind.IsTap() || d.r.Kind == txn.Purchase) &&
+		d.v.Mark.Frozen(closedBy(d.r.Kind))
+}
+
+// credited reports whether the request gives the holder money: a frozen card cannot spend
+// it, and what a replaced one is owed goes to its successor.
+func (d *decider) credited() bool {
+	return d.r.Kind == txn.Refund &&
+		(!d.v.Mark.Reason.Terminal() || !d.out.Next.Life.Successor.IsZero())
 }
 
 // forgotten reports whether the card can no longer tell the request from a repeat: an
@@ -231,7 +255,7 @@ func (d *decider) refuseRequest() txn.Reason {
 		return txn.TimeTooOld
 	case r.Currency != d.p.Currency || d.v.Known && r.Currency != c.Currency:
 		return txn.UnknownCurrency
-	case r.Amount < 0 || !r.Amount.Valid() || r.FullFare < 0 || !r.FullFare.Valid():
+	case r.Amount < 0 && !credits(r.Kind) || !r.Amount.Valid() || r.FullFare < 0 || !r.FullFare.Valid():
 		return txn.InvalidAmount
 	case r.Amount == 0 && moves(r.Kind):
 		return txn.InvalidAmount
@@ -243,12 +267,16 @@ func (d *decider) refuseRequest() txn.Reason {
 // desk reports whether the kind is not bound to a terminal's clock: its own guards
 // make a repeat harmless.
 func desk(k txn.Kind) bool {
-	return k == txn.Freeze || k == txn.Release || k == txn.JourneyLapse || k == txn.Reversal
+	return k == txn.Freeze || k == txn.Release || k == txn.JourneyLapse || k == txn.Reversal ||
+		k == txn.Amend || k == txn.TransferOut || k == txn.TransferIn
 }
+
+// credits reports whether the kind's Amount may be below zero: what was given is taken back.
+func credits(k txn.Kind) bool { return k == txn.Liable || k == txn.Compensation }
 
 // moves reports whether the kind's Amount must be above zero.
 func moves(k txn.Kind) bool {
-	return k == txn.Purchase || k == txn.Load || k == txn.Refund
+	return k == txn.Purchase || k == txn.Load || k == txn.Refund || k >= txn.Fee && k <= txn.Compensation
 }
 
 // apply does what the request asks to out.Next, or returns why not.
@@ -283,6 +311,28 @@ func (d *decider) apply() txn.Reason {
 		return d.freeze()
 	case txn.Release:
 		return d.release()
+	case txn.Verify:
+		return txn.ReasonNone
+	default:
+		return d.applyAgency()
+	}
+}
+
+// applyAgency does what the card agency asks for.
+func (d *decider) applyAgency() txn.Reason {
+	switch d.r.Kind {
+	case txn.Amend:
+		return d.amend()
+	case txn.TransferOut:
+		return d.transferOut()
+	case txn.TransferIn:
+		return d.transferIn()
+	case txn.Fee:
+		return d.fee()
+	case txn.Payout:
+		return d.payout()
+	case txn.Liable, txn.Compensation:
+		return d.credit()
 	default:
 		panic("engine: internal error: cannot decide kind " + d.r.Kind.String())
 	}
@@ -323,11 +373,24 @@ func (d *decider) freeze() txn.Reason {
 	return txn.ReasonNone
 }
 
+// release takes the card off the list, or leaves what the desk says remains in force.
 func (d *decider) release() txn.Reason {
+	left := d.r.Listing.Mark
+	if left.Reason == txn.NotFrozen {
+		left = txn.Mark{}
+	}
+	switch from := d.r.Listing.From; {
+	case left != txn.Mark{} && left == d.v.Mark:
+		return txn.AlreadyListed
+	case left.Reason.Terminal():
+		return txn.ReleaseClosed
+	case from != txn.Mark{} && from != d.v.Mark && d.v.Mark != txn.Mark{} && !d.v.Mark.Reason.Terminal():
+		return txn.ListChanged
+	}
 	if reason := card.Release(d.v.Mark); reason != txn.ReasonNone {
 		return reason
 	}
-	d.list(txn.Mark{})
+	d.list(left)
 	return txn.ReasonNone
 }
 
@@ -359,7 +422,8 @@ func (d *decider) decline(reason txn.Reason) {
 		// The request itself is refused. Remembering it would let a wrong clock push real
 		// requests out of the memory; the check-only commit proves that the card does not
 		// know the request after all.
-	case d.r.Kind == txn.Balance, d.r.Kind == txn.Freeze, d.r.Kind == txn.Release:
+	case d.r.Kind == txn.Balance, d.r.Kind == txn.Freeze, d.r.Kind == txn.Release,
+		d.r.Kind >= txn.Amend && d.r.Kind <= txn.Compensation:
 		// Nothing happened that the card or the ledger must remember.
 	default:
 		d.remember()
@@ -383,6 +447,13 @@ func (d *decider) approve() {
 	case txn.JourneyLapse:
 		out.Write = true
 		d.settle()
+		return
+	case txn.Amend, txn.TransferOut, txn.TransferIn:
+		// Each can be asked for again by what it says, so the memory need not know it.
+		out.Write = true
+		if !d.again {
+			d.settle()
+		}
 		return
 	}
 	d.remember()

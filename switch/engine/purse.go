@@ -62,6 +62,7 @@ func (d *decider) refund() txn.Reason {
 	}
 	m.Refunded += d.r.Amount
 	d.refundOf = m.Fingerprint
+	d.sweep()
 	return txn.ReasonNone
 }
 
@@ -97,6 +98,7 @@ func (d *decider) reverse() txn.Reason {
 	if m.Kind == txn.Refund {
 		d.restore(m)
 	}
+	d.sweep()
 	return txn.ReasonNone
 }
 

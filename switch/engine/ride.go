@@ -47,7 +47,7 @@ func (d *decider) exit() txn.Reason {
 		}
 	}
 	if reason := d.charge(func() (fare.Quote, bool) {
-		return d.p.Tariff.Metro(j.Station, d.r.Place.Station, d.out.Next.Rider)
+		return d.p.Tariff.Metro(j.Station, d.r.Place.Station, d.out.Next.RiderAt(d.r.ServiceAt))
 	}); reason != txn.ReasonNone {
 		return reason
 	}
@@ -63,7 +63,7 @@ func (d *decider) judgedByTerminal() bool { return d.r.FareGiven && d.p.AcceptTe
 
 func (d *decider) board() txn.Reason {
 	return d.charge(func() (fare.Quote, bool) {
-		return d.p.Tariff.Bus(d.r.Place.Line, d.out.Next.Rider)
+		return d.p.Tariff.Bus(d.r.Place.Line, d.out.Next.RiderAt(d.r.ServiceAt))
 	})
 }
 

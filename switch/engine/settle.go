@@ -36,10 +36,22 @@ func (d *decider) settle() {
 	}
 	if out.List != nil {
 		out.Record.Listing = r.Listing
-		out.Record.Listing.Mark = out.List.Entry.Mark
+		out.Record.Listing.Mark, out.Record.Listing.From = out.List.Entry.Mark, txn.Mark{}
+	}
+	if r.Kind == txn.Verify {
+		out.Record.Application = r.App
+	}
+	if r.Kind.IsAgency() && out.List == nil {
+		out.Record.Listing = txn.Listing{Actor: r.Listing.Actor, Note: r.Listing.Note}
 	}
 	if r.Offline {
 		out.Record.TAC = txn.TACUnchecked
+	}
+	if d.served() {
+		out.Record.Liability = txn.LiabilityOpen
+	}
+	if r.Kind == txn.Liable || r.Kind == txn.Compensation {
+		out.Record.Liability = r.Liability
 	}
 	if out.Record.Outcome == txn.Approved {
 		d.discount()
@@ -72,14 +84,19 @@ func (d *decider) post() {
 	if d.charged == 0 {
 		return
 	}
-	other := d.r.Place.Payee
-	if d.fundsLoad() {
+	own, other := AccountPurse, d.r.Place.Payee
+	switch {
+	case d.fundsLoad():
 		other = d.r.Place.Funding
+	case d.r.Kind == txn.TransferOut || d.r.Kind == txn.TransferIn:
+		other = AccountTransfer
+	case d.r.Kind == txn.Fee:
+		own = d.r.Place.Funding
 	}
 	if other == "" {
 		other = AccountSuspense
 	}
-	d.out.postings[0] = txn.Posting{Account: AccountPurse, Amount: -d.charged}
+	d.out.postings[0] = txn.Posting{Account: own, Amount: -d.charged}
 	d.out.postings[1] = txn.Posting{Account: other, Amount: d.charged}
 	d.out.Record.Postings = d.out.postings[:2]
 }

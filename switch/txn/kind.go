@@ -58,6 +58,25 @@ const (
 	// BankAdjustment books a difference to an earlier transaction: a terminal's adjustment or
 	// tip (0220), or that a bank refused what had been accepted for it.
 	BankAdjustment
+	// Amend changes what the agency decided about a card: applications, rider, validity,
+	// successor. No money moves.
+	Amend
+	// TransferOut takes balance and open journey off a replaced card, TransferIn gives them
+	// to its successor.
+	TransferOut
+	TransferIn
+	// Fee is what a holder pays at the desk (HD28, ZS21, WZ19); the purse is not touched.
+	Fee
+	// Payout gives a balance back in cash or to an account when a card is cancelled.
+	Payout
+	// Liable moves a transaction from the holder to the party that bears it, or back.
+	Liable
+	// Compensation credits the holder with what a party owes him (SY15).
+	Compensation
+	// Verify uses an application that costs nothing: library, campus, workplace (ZZ7).
+	Verify
+	// Desk is a step of a case at the card desk; it moves nothing and is the audit trail.
+	Desk
 	kindEnd
 )
 
@@ -65,7 +84,8 @@ var kindNames = [kindEnd]string{
 	"none", "metro_entry", "metro_exit", "bus_boarding", "purchase", "load", "refund",
 	"reversal", "balance", "enrol", "freeze", "release", "adjustment", "day_marker",
 	"epoch_marker", "journey_lapse", "bank_purchase", "bank_refund", "bank_pre_auth",
-	"bank_completion", "bank_void", "bank_load", "bank_reversal", "bank_adjustment",
+	"bank_completion", "bank_void", "bank_load", "bank_reversal", "bank_adjustment", "amend",
+	"transfer_out", "transfer_in", "fee", "payout", "liability", "compensation", "verify", "desk",
 }
 
 // String returns the kind's stable name, as in JSON and in the ledger.
@@ -94,6 +114,11 @@ func (k Kind) IsTap() bool { return k == MetroEntry || k == MetroExit || k == Bu
 
 // IsBank reports whether k belongs to a card's bank function.
 func (k Kind) IsBank() bool { return k >= BankPurchase && k <= BankAdjustment }
+
+// IsAgency reports whether k is asked by the card agency rather than by a terminal.
+func (k Kind) IsAgency() bool {
+	return k == Enrol || k == Freeze || k == Release || k >= Amend && k <= Compensation || k == Desk
+}
 
 // IsMarker reports whether k belongs to the bucket rather than to a card.
 func (k Kind) IsMarker() bool { return k == DayMarker || k == EpochMarker }

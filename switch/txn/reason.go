@@ -40,6 +40,8 @@ const (
 	CardExpired
 	ApplicationClosed
 	ApplicationSuspended
+	// BankNotActivated: the bank function waits for the holder's account (ZZ19).
+	BankNotActivated
 )
 
 // The original of a reversal or refund.
@@ -87,6 +89,10 @@ const (
 	ReleaseClosed Reason = 170 + iota
 	NotListed
 	AlreadyListed
+	// ListChanged: the card's entry is not the one that the desk saw.
+	ListChanged
+	// NothingToMove: the card has no successor, or nothing on the way to it.
+	NothingToMove
 )
 
 // What the switch itself could not do in time; nothing was executed.
@@ -134,6 +140,8 @@ var reasonTexts = [reasonEnd]Text{
 		"This function is not open on the card", "此卡未开通该功能"},
 	ApplicationSuspended: {"application_suspended", "62",
 		"This function is suspended on the card", "此卡该功能已暂停"},
+	BankNotActivated: {"bank_not_activated", "57",
+		"The bank function is not activated yet; please go to the bank", "金融功能尚未激活,请到银行办理"},
 	OriginalUnknown: {"original_unknown", "25",
 		"The original transaction is not known", "原交易不存在"},
 	OriginalDeclined: {"original_declined", "12",
@@ -174,8 +182,12 @@ var reasonTexts = [reasonEnd]Text{
 		"The PIN cannot be read; sign on again", "密码无法解密,请重新签到"},
 	ReleaseClosed: {"release_closed", "62",
 		"The card can never be released again", "此卡已补换或注销,不可解挂"},
-	NotListed:      {"card_not_frozen", "12", "The card is not frozen", "此卡未挂失或冻结"},
-	AlreadyListed:  {"card_already_frozen", "94", "The card is frozen already", "此卡已挂失或冻结"},
+	NotListed:     {"card_not_frozen", "12", "The card is not frozen", "此卡未挂失或冻结"},
+	AlreadyListed: {"card_already_frozen", "94", "The card is frozen already", "此卡已挂失或冻结"},
+	ListChanged: {"freeze_changed", "12",
+		"The card was frozen otherwise in the meantime; look again", "挂失状态已变化,请重新查询"},
+	NothingToMove: {"nothing_to_move", "12",
+		"There is nothing to move to another card", "无可转移的余额或行程"},
 	DeadlinePassed: {"deadline_passed", "68", "The request came too late to be executed", "交易超时"},
 	StoreUnavailable: {"store_unavailable", "91",
 		"The card store cannot be reached; nothing was executed", "系统暂不可用,交易未执行"},

@@ -61,8 +61,15 @@ type Request struct {
 
 	// Enrol.
 	Enrolment Enrolment
-	// Freeze and release.
+	// Freeze and release; what stands behind an amendment, too.
 	Listing Listing
+	// App is the application that Verify uses.
+	App App
+	// Liability is who bears what Liable and Compensation book.
+	Liability Liability
+	// Change is set for Amend, Move for TransferOut and TransferIn.
+	Change *CardChange
+	Move   *Move
 	// Bank is set for the kinds of a bank card, nil for all others.
 	Bank *BankWork
 }
@@ -84,7 +91,11 @@ func (e *Enrolment) append(dst []byte) []byte {
 
 // Listing is what freezes or releases a card.
 type Listing struct {
-	Mark  Mark
+	// Mark is what a freeze adds, and what a release leaves: the zero Mark takes the card
+	// off the list.
+	Mark Mark
+	// From, when set, is the mark that the release was decided on; another one refuses it.
+	From  Mark
 	Actor string // who asked, as the operator's name; never a person's data
 	Note  string // case or form number
 }
@@ -153,6 +164,16 @@ func (r *Request) Fingerprint() Fingerprint {
 		b = r.Enrolment.append(b)
 	case Freeze, Release:
 		b = binary.BigEndian.AppendUint32(b, r.Listing.Mark.Uint32())
+	case Amend:
+		b = r.Change.append(b)
+	case TransferOut, TransferIn:
+		b = r.Move.append(b)
+	case Verify:
+		b = binary.BigEndian.AppendUint16(b, uint16(r.App))
+	case Liable, Compensation:
+		b = append(append(b, byte(r.Liability)), r.Place.Payee...)
+	case Fee, Payout:
+		b = append(append(append(b, r.Place.Payee...), 0), r.Place.Funding...)
 	}
 	if r.Bank != nil {
 		b = append(append(append(b, r.Bank.Type...), 0), r.Bank.LocalAt...)

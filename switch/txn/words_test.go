@@ -26,7 +26,7 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: tap %v, marker %v", k, k.IsTap(), k.IsMarker())
 		}
 	}
-	if len(names) != 23 {
+	if len(names) != 32 {
 		t.Errorf("%d kinds", len(names))
 	}
 	for _, bad := range []string{"", "none", "tap", "Purchase"} {
