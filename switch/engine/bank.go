@@ -180,10 +180,12 @@ func (d *bankDecider) refusal() txn.Reason {
 		return listed
 	case c.Status == card.Inactive:
 		return txn.CardNotActive
-	case c.Status == card.Active && c.ExpiresAt != 0 && d.now >= c.ExpiresAt:
+	case c.Status == card.Active && !c.ServedAt(d.now):
 		return txn.CardExpired
 	case c.Status == card.Active && !c.Apps.Has(txn.AppBank):
 		return txn.ApplicationClosed
+	case c.Life.BankWaiting:
+		return txn.BankNotActivated
 	default:
 		return txn.ReasonNone
 	}
