@@ -169,19 +169,17 @@ func (d *decider) credit() txn.Reason {
 	return txn.ReasonNone
 }
 
-// dueMove is the first byte of the key of a transfer: the card that was replaced follows.
-const dueMove = 't'
-
+// A key of a transfer is its owner and the card that was replaced.
 const moveKeySize = 1 + pan.TokenSize
 
 func appendMoveKey(dst []byte, from pan.Token) []byte {
-	return append(append(dst, dueMove), from[:]...)
+	return append(append(dst, DueMove), from[:]...)
 }
 
 // ParseMoveKey returns the replaced card whose transfer is due; false for a key of another
 // kind.
 func ParseMoveKey(key []byte) (from pan.Token, ok bool) {
-	if len(key) != moveKeySize || key[0] != dueMove {
+	if len(key) != moveKeySize || key[0] != DueMove {
 		return from, false
 	}
 	copy(from[:], key[1:])

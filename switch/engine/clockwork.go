@@ -15,14 +15,16 @@ import (
 const dueMax = 1000
 
 // Clockwork does what time demands: it closes journeys that were never left, says which
-// bank transactions are due, and cuts the business day over. Whoever owns it calls Tick about once a second; what is due after a
-// restart is done at the first one. Several processes may tick at once, since every
+// bank transactions, transfers, documents and notices are due, and cuts the business day
+// over. Whoever owns it calls Tick about once a second; what is due after a restart is done
+// at the first one. Several processes may tick at once, since every
 // change is a compare-and-set; each calls Tick from one goroutine.
 type Clockwork struct {
 	engine *Engine
 	clock  store.Clock
 	days   Calendar
 	banks  func([]BankDue)
+	others map[byte]func([]store.Due)
 	// stay is how many entries at the head of each bucket's queue the Ticks before have
 	// seen and left there; 0 again once the end of the queue is reached. Only Tick uses it.
 	stay [txn.BucketCount]int
@@ -32,6 +34,17 @@ type Clockwork struct {
 // moves or removes them. f must not block. Call it before the first Tick; a process without
 // banks does not, and leaves them to one that has.
 func (c *Clockwork) OnBank(f func([]BankDue)) { c.banks = f }
+
+// OnDue has f told of the due entries whose key begins with owner, at every Tick until a
+// commit moves or removes them. f must not block and must not keep the entries' keys longer
+// than it needs. Call it before the first Tick; a process without the owner's part leaves
+// its entries to one that has it.
+func (c *Clockwork) OnDue(owner byte, f func([]store.Due)) {
+	if c.others == nil {
+		c.others = make(map[byte]func([]store.Due))
+	}
+	c.others[owner] = f
+}
 
 // Calendar says which business date an instant belongs to.
 type Calendar struct {
@@ -111,10 +124,15 @@ func (c *Clockwork) lapse(
 	policy := c.engine.Policy()
 	requests := make([]*txn.Request, 0, len(due))
 	var banks []BankDue
+	others := map[byte][]store.Due{}
 	for _, entry := range due {
 		if b, ok := parseBankKey(entry.Key); ok {
 			b.At = entry.At
 			banks = append(banks, b)
+			continue
+		}
+		if owner := ownerOf(entry.Key); owner != 0 {
+			others[owner] = append(others[owner], entry)
 			continue
 		}
 		card, journey, err := parseLapseKey(entry.Key)
@@ -129,6 +147,11 @@ func (c *Clockwork) lapse(
 	}
 	if c.banks != nil && len(banks) > 0 {
 		c.banks(banks)
+	}
+	for owner, entries := range others {
+		if f := c.others[owner]; f != nil {
+			f(entries)
+		}
 	}
 	left := len(due)
 	for _, a := range c.engine.AuthorizeAll(ctx, requests) {

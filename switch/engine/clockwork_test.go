@@ -257,3 +257,37 @@ func (r *rig) fillDue(card pan.Token, n int) {
 		}
 	}
 }
+
+// What is due for another part goes to it and stays until that part's commit; what belongs
+// to a part that this process does not have is left alone.
+func TestDueOfOtherParts(t *testing.T) {
+	r := newRig(t, storetest.MemoryOptions{})
+	for _, key := range []string{"n-notice", "a-document", "t-move"} {
+		c := &store.Commit{Card: token(1), AnyVersion: true,
+			Due: []store.DueChange{{Key: []byte(key), At: 1}}}
+		if err := r.store.Commit(t.Context(), []*store.Commit{c}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.pass(hour)
+	clockwork := engine.NewClockwork(r.engine, r.store, shenzhen)
+	told := map[string]int{}
+	for _, owner := range []byte{engine.DueNotice, engine.DueMove} {
+		clockwork.OnDue(owner, func(due []store.Due) {
+			for _, d := range due {
+				if d.Key[0] != owner {
+					t.Errorf("%c is told of %q", owner, d.Key)
+				}
+				told[string(d.Key)]++
+			}
+		})
+	}
+	for range 2 {
+		if _, err := clockwork.Tick(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(told) != 2 || told["n-notice"] != 2 || told["t-move"] != 2 {
+		t.Errorf("told %v", told)
+	}
+}

@@ -12,7 +12,25 @@ import (
 const (
 	dueLapse = 'j'
 	dueBank  = 'b'
+	// DueMove owns the transfers of replaced cards, DueDocument the clocks of accounts and
+	// cases, DueNotice those of notices.
+	DueMove     = 't'
+	DueDocument = 'a'
+	DueNotice   = 'n'
 )
+
+// ownerOf returns whose entry a key is, zero for the engine's own and for none that is known.
+func ownerOf(key []byte) byte {
+	if len(key) == 0 {
+		return 0
+	}
+	switch key[0] {
+	case DueMove, DueDocument, DueNotice:
+		return key[0]
+	default:
+		return 0
+	}
+}
 
 const lapseKeySize = 1 + pan.TokenSize + txn.RequestIDSize
 
