@@ -21,7 +21,7 @@ import (
 
 func ledgerCommand() *cobra.Command {
 	c := &cobra.Command{Use: "ledger", Short: "Figures from the warehouse"}
-	c.AddCommand(ledgerTotalsCommand())
+	c.AddCommand(ledgerTotalsCommand(), ledgerRecordsCommand())
 	return c
 }
 

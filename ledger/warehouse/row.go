@@ -11,7 +11,8 @@ import (
 // Row is a record laid flat: one field a column, with the same names and meaning in
 // Parquet and in ClickHouse. Enumerations are their stable names, so that a reader
 // needs no table of ours; amounts are minor units, instants Unix milliseconds UTC, and
-// dates days since 1970-01-01 (0 where there is none).
+// dates days since 1970-01-01 (0 where there is none). A column that is added is empty in what
+// was stored before it.
 type Row struct {
 	BusinessDate    int32    `parquet:"business_date,date"`
 	Bucket          uint32   `parquet:"bucket"`
@@ -39,6 +40,8 @@ type Row struct {
 	STAN            uint32   `parquet:"stan"`
 	RRN             string   `parquet:"rrn"`
 	Auth            string   `parquet:"auth"`
+	Response        string   `parquet:"response,dict"`
+	SettlementDate  string   `parquet:"settlement_date,dict"`
 	FullFare        int64    `parquet:"full_fare"`
 	DiscountCauses  []string `parquet:"discount_causes,list,dict"`
 	DiscountAmounts []int64  `parquet:"discount_amounts,list"`
@@ -97,6 +100,7 @@ func RowOf(r *txn.Record) Row {
 		Operator: r.Place.Operator, Line: r.Place.Line, Station: r.Place.Station,
 		Merchant: r.Place.Merchant, MCC: r.Place.MCC, Acquirer: r.Place.Acquirer,
 		Issuer: r.Issuer, STAN: r.STAN, RRN: r.RRN, Auth: r.Auth.String(),
+		Response: r.Response.String(), SettlementDate: r.Settled.String(),
 		FullFare: int64(r.FullFare), Charged: int64(r.Charged), Currency: uint32(r.Currency),
 		BalanceAfter: int64(r.BalanceAfter), OfflineCounter: r.OfflineCounter,
 		Offline: r.Offline, TAC: r.TAC.String(), ListEpoch: r.ListEpoch,
@@ -160,6 +164,8 @@ func (row *Row) Record() (txn.Record, error) {
 		ClosedDate: DateOfDay(row.ClosedDate),
 	}
 	copy(r.Auth[:], row.Auth)
+	copy(r.Response[:], row.Response)
+	copy(r.Settled[:], row.SettlementDate)
 	if r.Kind == txn.EpochMarker {
 		r.Previous = txn.Position{Bucket: r.Position.Bucket, Epoch: txn.Epoch(row.PreviousEpoch),
 			Seq: txn.Seq(row.PreviousSeq)}
@@ -176,7 +182,7 @@ var (
 	verdicts = []txn.TACVerdict{txn.TACNone, txn.TACValid, txn.TACWrong, txn.TACKeyUnknown,
 		txn.TACUnchecked}
 	parties = []txn.Liability{txn.LiabilityNone, txn.LiabilityHolder, txn.LiabilityOperator,
-		txn.LiabilityAcquirer, txn.LiabilityIssuer, txn.LiabilityAgency}
+		txn.LiabilityAcquirer, txn.LiabilityIssuer, txn.LiabilityAgency, txn.LiabilityOpen}
 )
 
 // kinds returns every kind, also the one of a record without.

@@ -100,7 +100,7 @@ func (d *bankDecider) record(b *card.BankTxn) {
 		Application: txn.AppBank, Rider: out.Next.Rider, Place: r.Place, Issuer: b.Issuer,
 		STAN: r.STAN, RRN: string(bytes.TrimRight(b.RRN[:], "\x00")), Currency: out.Next.Currency,
 		BalanceAfter: out.Next.Balance, Offline: r.Offline, ListEpoch: r.ListEpoch,
-		ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt,
+		ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt, Response: d.w.Code, Settled: d.w.Settled,
 	}
 }
 

@@ -75,6 +75,9 @@ const (
 	fPreviousEpoch
 	fPreviousSeq
 	fClosedDate
+	fResponse
+	fSettled
+	fieldsEnd
 )
 
 const (
@@ -117,7 +120,8 @@ func AppendRecord(dst []byte, r *Record) []byte {
 	dst = appendString(dst, fListNote, r.Listing.Note)
 	dst = appendUint(dst, fPreviousEpoch, uint64(r.Previous.Epoch))
 	dst = appendUint(dst, fPreviousSeq, uint64(r.Previous.Seq))
-	return appendUint(dst, fClosedDate, uint64(r.ClosedDate))
+	dst = appendUint(dst, fClosedDate, uint64(r.ClosedDate))
+	return appendAnswer(dst, r)
 }
 
 // AppendPosition appends where the store put a record and its business date.
@@ -164,6 +168,17 @@ func appendPlace(dst []byte, r *Record) []byte {
 	dst = appendString(dst, fRRN, r.RRN)
 	if r.Auth[0] != 0 {
 		dst = appendBytes(dst, fAuth, r.Auth[:])
+	}
+	return dst
+}
+
+// appendAnswer appends what a bank answered.
+func appendAnswer(dst []byte, r *Record) []byte {
+	if r.Response[0] != 0 {
+		dst = appendBytes(dst, fResponse, r.Response[:])
+	}
+	if r.Settled[0] != 0 {
+		dst = appendBytes(dst, fSettled, r.Settled[:])
 	}
 	return dst
 }
@@ -351,7 +366,7 @@ func (d *recordDecoder) field(field, wire int, b []byte) (int, error) {
 // unknown passes over a field number beyond the known ones, and refuses a known
 // field with the wrong wire type.
 func (d *recordDecoder) unknown(field int) error {
-	if field > fClosedDate {
+	if field >= fieldsEnd {
 		return nil
 	}
 	return fmt.Errorf("%w: field %d: wrong wire type", ErrRecord, field)
@@ -497,6 +512,10 @@ func (d *recordDecoder) bytes(field int, b []byte) error {
 		r.Last4, err = pan.ParseLast4(string(b))
 	case fAuth:
 		r.Auth, err = parseAuthCode(b)
+	case fResponse:
+		err = fill(r.Response[:], b)
+	case fSettled:
+		err = fill(r.Settled[:], b)
 	case fDiscountCauses:
 		d.causes = append(d.causes, d.name(b))
 	case fDiscountAmounts:

@@ -59,6 +59,7 @@ func drawRecord(t *rapid.T) txn.Record {
 		copy(r.Card[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "token"))
 		r.Last4 = pan.Last4{'0', '1', '9', '5'}
 		r.Auth = txn.AuthCode{'A', '0', 'Z', '9', '1', '2'}
+		r.Response, r.Settled = txn.ResponseCode{'5', '1'}, txn.SettlementDay{'1', '1', '2', '2'}
 		r.Request, r.Original = id.Draw(t, "id"), id.Draw(t, "original")
 	}
 	if r.Kind == txn.EpochMarker {

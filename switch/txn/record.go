@@ -7,7 +7,8 @@ import (
 )
 
 // RecordVersion is the version of the settled record that this code writes. A
-// reader refuses a greater one instead of guessing (ErrRecordVersion).
+// reader refuses a greater one instead of guessing (ErrRecordVersion). A field that is only
+// added keeps the version: records from before have none, and readers from before pass over it.
 const RecordVersion = 1
 
 // TACVerdict is what became of the verification of an offline record's TAC.
@@ -42,6 +43,8 @@ const (
 	LiabilityAcquirer
 	LiabilityIssuer
 	LiabilityAgency
+	// LiabilityOpen: a frozen card was served off line; who bears it is to be judged.
+	LiabilityOpen
 	liabilityEnd
 )
 
@@ -50,7 +53,37 @@ func (l Liability) String() string {
 	if l >= liabilityEnd {
 		return "unknown"
 	}
-	return [liabilityEnd]string{"none", "holder", "operator", "acquirer", "issuer", "agency"}[l]
+	return [liabilityEnd]string{"none", "holder", "operator", "acquirer", "issuer", "agency",
+		"open"}[l]
+}
+
+// ResponseCode is a bank's response code, ISO 8583 field 39, as it sent it; zero for none.
+type ResponseCode [2]byte
+
+// String returns the code, empty for none. What is not printable becomes '?'.
+func (c ResponseCode) String() string { return printable(c[:]) }
+
+// SettlementDay is month and day, MMDD, on which a bank settles a transaction, ISO 8583
+// field 15, as it sent it; zero for none. The bank's day is its own: BusinessDate is ours.
+type SettlementDay [4]byte
+
+// String returns the day as MMDD, empty for none. What is not printable becomes '?'.
+func (d SettlementDay) String() string { return printable(d[:]) }
+
+// printable returns b as text. What stands in the field comes from outside, and a record
+// must be readable whatever that is.
+func printable(b []byte) string {
+	if b[0] == 0 {
+		return ""
+	}
+	text := make([]byte, len(b))
+	for i, c := range b {
+		if c < ' ' || c > '~' {
+			c = '?'
+		}
+		text[i] = c
+	}
+	return string(text)
 }
 
 // Discount is one part of the difference between full fare and charge.
@@ -95,6 +128,10 @@ type Record struct {
 	STAN   uint32
 	RRN    string
 	Auth   AuthCode
+	// Response is field 39 and Settled field 15 as the bank gave them in the answer that
+	// this record books: zero where no bank was asked, or none has answered yet.
+	Response ResponseCode
+	Settled  SettlementDay
 
 	FullFare     Minor
 	Discounts    []Discount

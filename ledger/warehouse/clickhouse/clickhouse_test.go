@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
 
+	"github.com/tapswitch/tapswitch/deploy"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -288,6 +291,48 @@ func TestMigrations(t *testing.T) {
 	if err := open(dsn, false, both); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestTableFromBefore opens a database from before the columns of a bank's answer. It is refused
+// until it is migrated; then its records read as they were, and new ones with the answers.
+func TestTableFromBefore(t *testing.T) {
+	ctx, s := context.Background(), startServer(t)
+	dsn, old := s.database(t), fstest.MapFS{}
+	for _, name := range []string{"0001_records.sql", "0002_feed.sql", "0003_views.sql"} {
+		text, err := fs.ReadFile(deploy.ClickHouseDDL(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old[name] = &fstest.MapFile{Data: text}
+	}
+	w := mustOpen(t, Options{DSN: dsn, files: old})
+	w.columns = slices.DeleteFunc(w.columns, func(c column) bool {
+		return c.name == "response" || c.name == "settlement_date"
+	})
+	chain := warehousetest.NewChain(8)
+	all := []txn.Record{chain.Epoch(3)}
+	for range 50 {
+		all = append(all, chain.Next(3))
+	}
+	untilAppended(t, w, all)
+	closeAll(t, w)
+	if _, err := Open(ctx, Options{DSN: dsn}); !errors.Is(err, ErrSchema) {
+		t.Fatalf("the old table: %v, want ErrSchema", err)
+	}
+	w = mustOpen(t, Options{DSN: dsn})
+	warehousetest.Check(t, w, all)
+	first := len(all)
+	for range 50 {
+		all = append(all, chain.Bank(3))
+	}
+	untilAppended(t, w, all[first:])
+	warehousetest.Check(t, w, all)
+	var answers uint64
+	if err := w.conn.QueryRow(ctx, `SELECT count() FROM records_final WHERE response != ''
+		AND settlement_date = '0302'`).Scan(&answers); err != nil || answers != 50 {
+		t.Errorf("the view shows %d answers, %v; want 50", answers, err)
+	}
+	closeAll(t, w)
 }
 
 func TestStatements(t *testing.T) {

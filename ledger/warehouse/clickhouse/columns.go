@@ -102,6 +102,8 @@ func recordColumns() []column {
 		same("stan", func(r *row) *uint32 { return &r.STAN }),
 		same("rrn", func(r *row) *string { return &r.RRN }),
 		same("auth", func(r *row) *string { return &r.Auth }),
+		same("response", func(r *row) *string { return &r.Response }),
+		same("settlement_date", func(r *row) *string { return &r.SettlementDate }),
 		same("full_fare", func(r *row) *int64 { return &r.FullFare }),
 		same("discount_causes", func(r *row) *[]string { return &r.DiscountCauses }),
 		same("discount_amounts", func(r *row) *[]int64 { return &r.DiscountAmounts }),

@@ -94,6 +94,28 @@ func (c *Chain) Next(b txn.Bucket) txn.Record {
 	return c.place(r, b)
 }
 
+// Bank returns what a bank answered to a random purchase in the bucket, whose first epoch must
+// be open.
+func (c *Chain) Bank(b txn.Bucket) txn.Record {
+	r := c.Next(b)
+	c.last[b].Seq-- // it takes the place of the other
+	amount := txn.Minor(100 * (1 + c.rng.IntN(200)))
+	bank := txn.Record{Request: r.Request, Card: r.Card, Last4: r.Last4, CardVersion: r.CardVersion,
+		Kind: txn.BankPurchase, Application: txn.AppBank, Rider: r.Rider, Place: r.Place,
+		Issuer: "ICBC", STAN: r.STAN, RRN: fmt.Sprintf("%012d", c.counter), Currency: txn.CNY,
+		ServiceAt: r.ServiceAt, Settled: txn.SettlementDay{'0', '3', '0', '2'}}
+	if c.rng.IntN(3) == 0 {
+		bank.Outcome, bank.Reason = txn.Declined, txn.IssuerDeclined
+		bank.Response = txn.ResponseCode{'N', '7'}
+		return c.place(bank, b)
+	}
+	bank.Outcome, bank.Charged = txn.Approved, amount
+	bank.Auth, bank.Response = txn.AuthCode{'0', '0', '7', '7', '1', '2'}, txn.ResponseCode{'0', '0'}
+	bank.Postings = []txn.Posting{{Account: "issuer/ICBC", Amount: -amount},
+		{Account: "merchant/1", Amount: amount}}
+	return c.place(bank, b)
+}
+
 // card returns one of sixteen cards of the bucket.
 func (c *Chain) card(b txn.Bucket) pan.Token {
 	t := pan.Token{byte(b) << 2}
@@ -142,6 +164,8 @@ func (c *Chain) Batch(n int) []txn.Record {
 		switch {
 		case c.last[b].Epoch == 0 || c.rng.IntN(500) == 0:
 			records = append(records, c.Epoch(b))
+		case c.counter%16 == 15:
+			records = append(records, c.Bank(b))
 		default:
 			records = append(records, c.Next(b))
 		}
