@@ -372,10 +372,11 @@ func (w *bankTown) ours() (sums bankSums, cards map[string]int64) {
 		if sum != 0 {
 			w.t.Errorf("the postings of %s add up to %d", r.Request, sum)
 		}
-		const adjustedBack = 1 << 28
+		// A terminal's adjustment is a transaction of its own; finance's takes one away.
+		const adjusted, adjustedBack = 1 << 30, 1 << 28
 		stands := 1
-		if r.Kind == txn.BankReversal ||
-			r.Kind == txn.BankAdjustment && r.Request.Counter&adjustedBack == 0 {
+		if r.Kind == txn.BankReversal || r.Kind == txn.BankAdjustment &&
+			r.Request.Counter&(adjusted|adjustedBack) == adjusted {
 			stands = -1
 		}
 		sums.add(r.RRN, stands, issuer)

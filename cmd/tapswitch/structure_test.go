@@ -58,17 +58,23 @@ var lattice = map[string][]string{
 	"switch/store/storetest":  {"crypto/pan", "switch/txn", "switch/store"},
 
 	// The edges.
-	"switch/gate/flat": {"switch/txn"},
-	"switch/gate": {"switch/gate/flat", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+	"switch/gate/flat":    {"switch/txn"},
+	"switch/gate/counter": {},
+	"switch/gate": {"switch/gate/flat", "switch/gate/counter", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
 	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},
 	"switch/bank/link":    {},
 	"switch/bank/route":   {"crypto/pan", "switch/txn"},
+	"switch/bank/emv":     {"crypto/tlv"},
+	"switch/bank/flight":  {"crypto/pan", "switch/txn"},
+	"switch/bank/intent":  {"switch/bank/message", "switch/bank/route", "switch/txn"},
+	"switch/bank/till":    {"switch/txn"},
 	"switch/bank/secure": {"crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "crypto/pinblock",
 		"switch/bank/message", "switch/store"},
 	"switch/bank/vector": {"crypto/block", "crypto/mac", "crypto/pan", "crypto/tlv", "crypto/vector", "switch/bank/message"},
-	"switch/bank": {"switch/bank/message", "switch/bank/link", "switch/bank/route", "switch/bank/secure", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/txn",
+	"switch/bank": {"switch/bank/emv", "switch/bank/flight", "switch/bank/intent", "switch/bank/till",
+		"switch/bank/message", "switch/bank/link", "switch/bank/route", "switch/bank/secure", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/txn",
 		"switch/card", "switch/store", "switch/engine"},
 
 	// What drives the switch from outside knows its words, not its insides.
@@ -136,7 +142,7 @@ var libraries = map[string][]string{
 	"github.com/knadh/koanf/parsers/yaml": {"cmd/tapswitch/config", "cmd/tapswitch",
 		"cmd/tapswitch/tools"},
 	// Message specifications are YAML files whose errors name the line; texts are GB18030.
-	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank"},
+	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank/emv", "switch/bank"},
 	"golang.org/x/text":  {"switch/bank/message"},
 	// A histogram of latencies: the benchmark's, and what the demo's terminals saw.
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "switch/sim"},

@@ -6,6 +6,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/flight"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/route"
 	"github.com/tapswitch/tapswitch/switch/bank/secure"
@@ -62,7 +64,11 @@ type Switch struct {
 	keys      *secure.Terminals
 	listeners []*listener
 	links     map[string]*outlet
-	flights   *flights
+	flights   *flight.Table
+	recalled  flight.Recall[answer]
+	seed      maphash.Seed // of what recalled answers answered
+	chips     chips
+	answers   *answers
 	// references are the numbers in field 37: one row for all links, so that no terminal gets
 	// a reference twice.
 	references *link.Numbers
@@ -84,7 +90,11 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 	}
 	s = &Switch{o: o, tokens: o.Tokenizer, currency: o.Engine.Policy().Currency,
 		zone: o.Calendar.Zone, links: map[string]*outlet{}, log: o.Log}
-	s.flights = newFlights()
+	s.flights, s.seed = flight.New(), maphash.MakeSeed()
+	s.answers = &answers{registry: o.Registry, log: o.Log}
+	if s.chips, err = o.Config.EMV.load(); err != nil {
+		return nil, err
+	}
 	if s.aead, err = sealer(o.MasterKey); err != nil {
 		return nil, err
 	}

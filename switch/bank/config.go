@@ -26,6 +26,9 @@ var ErrConfig = errors.New("bank configuration")
 // nameMax is the longest name of a listener or link: it stands in card states.
 const nameMax = card.BankLinkMax
 
+// percentMax is the highest tip_percent and adjust_percent.
+const percentMax = 1000
+
 // configMax is the longest bank file in bytes.
 const configMax = 4 << 20
 
@@ -44,9 +47,20 @@ type Config struct {
 	ReversalAfter time.Duration `yaml:"reversal_after"`
 	ReversalMax   time.Duration `yaml:"reversal_max"`
 
+	// EMV names the files of what chip terminals download.
+	EMV EMV `yaml:"emv"`
+
 	Listeners []Listener `yaml:"listeners"`
 	Links     []Link     `yaml:"links"`
 	Routes    []Route    `yaml:"routes"`
+}
+
+// EMV names the files of what chip terminals download; see package emv for their form.
+type EMV struct {
+	// CAKeys are the public keys of the card schemes, AIDs the applications with their
+	// parameters. Without a file its download is not supported (code 40).
+	CAKeys string `yaml:"ca_keys"`
+	AIDs   string `yaml:"aids"`
 }
 
 // Listener is an address that terminals or acquirers connect to.
@@ -61,7 +75,8 @@ type Listener struct {
 	Spec     string `yaml:"spec"`
 	Envelope string `yaml:"envelope"` // instead of the spec's: none, tpdu, tpdu_header, cups
 	Framing  `yaml:",inline"`
-	// Terminals is a CSV file of the terminals: terminal,merchant,mcc,payee,master_key.
+	// Terminals is a CSV file of the terminals: terminal,merchant,mcc,payee,master_key and,
+	// where the first line has it, partial ("yes": this one takes partial approvals).
 	// Without one the peers are acquirers, which answer for their terminals.
 	Terminals string `yaml:"terminals"`
 	// Acquirer is the institution behind a listener without terminals; its postings go to
@@ -79,6 +94,13 @@ type Listener struct {
 	Idle        time.Duration `yaml:"idle"`
 	// Parameters go to terminals that ask for them: tag of two digits to value.
 	Parameters map[string]string `yaml:"parameters"`
+	// Partial says that the terminals or the acquirer take an approval of a lower amount
+	// (code 10). For others a bank's is reversed and declined.
+	Partial bool `yaml:"partial"`
+	// TipPercent and AdjustPercent are how far a tip (60.1 34) and an adjustment (32) may go
+	// above the amount that was approved. Default 15 and 100.
+	TipPercent    int64 `yaml:"tip_percent"`
+	AdjustPercent int64 `yaml:"adjust_percent"`
 }
 
 // Framing is how frames follow each other.
@@ -222,6 +244,8 @@ func (c *Config) relativeTo(dir string) {
 			place(s)
 		}
 	}
+	place(&c.EMV.CAKeys)
+	place(&c.EMV.AIDs)
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		place(&l.Terminals)
@@ -249,6 +273,8 @@ func (c *Config) fill() {
 		fill(&l.Connections, 4096)
 		fill(&l.InFlight, 8192)
 		fill(&l.Idle, 5*time.Minute)
+		fill(&l.TipPercent, 15)
+		fill(&l.AdjustPercent, 100)
 		fill(&l.Keys.MAC, "none")
 		fill(&l.Keys.Overlap, 2*time.Minute)
 		fill(&l.Length, usualLength(l.Spec))
@@ -332,6 +358,10 @@ func (l *Listener) check(say func(string, ...any)) {
 	}
 	if l.Connections < 0 || l.InFlight < 0 || l.Idle < 0 {
 		say("listener %q: connections, in_flight and idle must be above zero", l.Name)
+	}
+	if l.TipPercent < 0 || l.TipPercent > percentMax || l.AdjustPercent < 0 ||
+		l.AdjustPercent > percentMax {
+		say("listener %q: tip_percent and adjust_percent go from 0 to %d", l.Name, percentMax)
 	}
 	for tag := range l.Parameters {
 		if len(tag) != 2 || tag < "00" || tag > "99" {

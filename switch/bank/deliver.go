@@ -266,7 +266,7 @@ func (t *teller) tell(e errand) {
 // asked the bank is gone, or could not commit. One that is worked on here is left alone.
 func (t *teller) expire(e errand, a engine.Answer) engine.Answer {
 	s := t.sw
-	if s.flights.busy(e.id) || a.Bank.Due > s.o.Now() {
+	if s.flights.Busy(e.id) || a.Bank.Due > s.o.Now() {
 		return engine.Answer{}
 	}
 	s.stats.Expired.Add(1)

@@ -1,10 +1,12 @@
 package bank
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/route"
+	"github.com/tapswitch/tapswitch/switch/bank/till"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -35,14 +37,17 @@ func (c *Config) Check(zone *time.Location) error {
 	if _, err := c.routes(zone); err != nil {
 		return err
 	}
+	if _, err := c.EMV.load(); err != nil {
+		return err
+	}
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
 		if _, err := openSpec(l.Spec, l.Envelope); err != nil {
 			return err
 		}
 		if l.Terminals != "" {
-			if _, err := loadTerminals(l.Terminals); err != nil {
-				return err
+			if _, err := till.Load(l.Terminals); err != nil {
+				return fmt.Errorf("%w: %w", ErrConfig, err)
 			}
 		}
 		if _, err := serverTLS(l.TLS); err != nil {

@@ -11,9 +11,11 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tapswitch/tapswitch/switch/bank/intent"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/secure"
+	"github.com/tapswitch/tapswitch/switch/bank/till"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -29,7 +31,7 @@ type listener struct {
 	bare      *message.Spec // the same without what stands in front of a message
 	code      string        // tells its terminals apart from those of other listeners
 	server    *link.Server
-	terminals *terminals       // nil for acquirers
+	terminals *till.List       // nil for acquirers
 	keys      *secure.LinkKeys // of the acquirer; nil for terminals
 	peers     []netip.Prefix
 	bound     string
@@ -53,11 +55,11 @@ func (s *Switch) newListener(ctx context.Context, cfg *Listener) (*listener, err
 	l.orders.New = func() any { return new(order) }
 	l.writers.New = func() any { return new(message.Writer) }
 	if cfg.Terminals != "" {
-		if l.terminals, err = loadTerminals(cfg.Terminals); err != nil {
-			return nil, err
+		if l.terminals, err = till.Load(cfg.Terminals); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrConfig, err)
 		}
 		if s.o.Ring == nil {
-			if name := l.terminals.withKey(); name != "" {
+			if name := l.terminals.WithKey(); name != "" {
 				return nil, fmt.Errorf("%w: terminal %s has a master key and there is no key ring",
 					ErrConfig, name)
 			}
@@ -161,7 +163,7 @@ func (o *order) handle(ctx context.Context) {
 		return
 	}
 	o.sum, _ = o.view.Summary()
-	o.ask = classify(o.in.spec.Dialect(), &o.sum)
+	o.ask = intent.Of(o.in.spec.Dialect(), &o.sum)
 	if code := o.identify(); code != "" {
 		o.send(answer{code: code})
 		return
@@ -184,30 +186,34 @@ func (o *order) handle(ctx context.Context) {
 
 // act is the way of each message.
 func (o *order) act(ctx context.Context) answer {
-	switch o.ask.action {
-	case actTransact:
+	switch o.ask.Action {
+	case intent.Transact:
 		return o.transact(ctx)
-	case actReverse:
+	case intent.Reverse:
 		return o.reverse(ctx)
-	case actBalance:
+	case intent.Balance:
 		return o.balance(ctx)
-	case actCashLoad:
+	case intent.CashLoad:
 		return o.cashLoad(ctx)
-	case actSignOn:
+	case intent.SignOn:
 		return o.signOn(ctx)
-	case actSignOff, actEcho:
+	case intent.SignOff, intent.Echo:
 		return answer{code: codeApproved}
-	case actTell:
+	case intent.Tell:
 		return o.note(ctx)
-	case actKeyChange:
+	case intent.KeyChange:
 		return o.changeKey(ctx)
-	case actParameters:
+	case intent.Signature:
+		return o.signature(ctx)
+	case intent.Chip:
+		return o.chip()
+	case intent.Parameters:
 		return o.parameters()
-	case actBlacklist:
+	case intent.Blacklist:
 		return o.blacklist(ctx)
-	case actSettle:
+	case intent.Settle:
 		return o.settle(ctx)
-	case actUpload, actUploadEnd:
+	case intent.Upload, intent.UploadEnd:
 		return o.upload(ctx)
 	default:
 		if o.sum.MTI.Class() == message.Network {
@@ -223,14 +229,14 @@ func (o *order) identify() (code string) {
 		o.place = o.in.acquirerPlace(o)
 		return ""
 	}
-	o.terminal = o.in.terminals.find(o.sum.Terminal)
+	o.terminal = o.in.terminals.Find(o.sum.Terminal)
 	if o.terminal == nil {
 		return codeTerminal
 	}
-	if merchant := trimmed(o.sum.Merchant[:]); merchant != "" && merchant != o.terminal.merchant {
+	if merchant := trimmed(o.sum.Merchant[:]); merchant != "" && merchant != o.terminal.Merchant {
 		return codeMerchant
 	}
-	o.place = o.terminal.place
+	o.place = o.terminal.Place
 	return ""
 }
 
@@ -273,12 +279,12 @@ func (o *order) authenticate(ctx context.Context) (make maker, code string) {
 			return o.in.keys.Make, codeMAC
 		}
 		return o.in.keys.Make, ""
-	case o.terminal.masterKey == "" && has:
+	case o.terminal.MasterKey == "" && has:
 		return nil, codeMAC // nobody can have made it
-	case o.terminal.masterKey == "" || free:
+	case o.terminal.MasterKey == "" || free:
 		return nil, ""
 	}
-	key, err := o.sw.keys.Check(ctx, o.terminal.name, covered, value)
+	key, err := o.sw.keys.Check(ctx, o.terminal.Name, covered, value)
 	if err != nil {
 		return nil, codeMAC
 	}

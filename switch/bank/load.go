@@ -18,7 +18,7 @@ import (
 
 // loadsOwnPurse reports whether the order loads a purse that this switch keeps.
 func (o *order) loadsOwnPurse() bool {
-	if o.ask.kind != txn.BankLoad {
+	if o.ask.Kind != txn.BankLoad {
 		return false
 	}
 	_, ok := o.purse()
@@ -63,10 +63,10 @@ func (o *order) loadPurse(ctx context.Context) *answer {
 	if a.Err == nil && a.Decision.Outcome == txn.Approved {
 		return nil
 	}
-	undone := o.doubt(ctx, errPurse)
-	if a.Err == nil && !undone.none {
-		undone.code = a.Decision.Reason.Text().Field39
+	if a.Err == nil {
+		o.work.Reason = a.Decision.Reason
 	}
+	undone := o.doubt(ctx, errPurse)
 	return &undone
 }
 
@@ -106,6 +106,7 @@ func (o *order) cashLoad(ctx context.Context) answer {
 	}
 	out := answer{code: codeFor(a.Decision, [2]byte{}), auth: a.Decision.AuthCode, rrn: o.rrn}
 	if a.Decision.Outcome == txn.Approved {
+		out.at = o.since()
 		text, err := message.BalanceText([]message.Balance{{AccountType: "00", AmountType: "02",
 			Currency: "156", Minor: int64(a.Decision.BalanceAfter)}})
 		if err == nil {
@@ -133,10 +134,10 @@ func (o *order) pinFrom() (secure.PINBlock, bool) {
 		p.Key = key
 		return p, err == nil
 	}
-	if o.terminal.masterKey == "" {
+	if o.terminal.MasterKey == "" {
 		return p, false
 	}
-	key, err := o.sw.keys.Key(context.Background(), o.terminal.name)
+	key, err := o.sw.keys.Key(context.Background(), o.terminal.Name)
 	if err != nil {
 		return p, false
 	}

@@ -30,6 +30,18 @@ type terminalState struct {
 
 func terminalKey(id txn.TerminalID) string { return "bank/terminal/" + id.String() }
 
+// terminalState returns what is kept of a terminal.
+func (s *Switch) terminalState(ctx context.Context, id txn.TerminalID) (t terminalState, err error) {
+	value, version, err := s.o.Registry.Get(ctx, terminalKey(id))
+	t = terminalState{Batch: 1}
+	if err == nil && version > 0 {
+		if err = json.Unmarshal(value, &t); err != nil {
+			err = fmt.Errorf("%w: terminal %s: %w", store.ErrDamaged, id, err)
+		}
+	}
+	return t, err
+}
+
 // changeTerminal changes what is kept of a terminal.
 func (s *Switch) changeTerminal(ctx context.Context, id txn.TerminalID, change func(*terminalState)) (
 	t terminalState, err error,
@@ -79,12 +91,12 @@ func (o *order) signOn(ctx context.Context) answer {
 	if digits, err := private.Digits(); err == nil {
 		a.fields = append(a.fields, field{60, []byte(digits)})
 	}
-	if o.terminal.masterKey == "" {
+	if o.terminal.MasterKey == "" {
 		return a
 	}
-	keys, err := o.sw.keys.SignOn(ctx, o.terminal.name, o.terminal.masterKey, workingForms[network])
+	keys, err := o.sw.keys.SignOn(ctx, o.terminal.Name, o.terminal.MasterKey, workingForms[network])
 	if err != nil {
-		o.sw.fault("working keys of "+o.terminal.name, err)
+		o.sw.fault("working keys of "+o.terminal.Name, err)
 		return answer{code: codeMalfunction}
 	}
 	a.fields = append(a.fields, field{62, keys})

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/intent"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/bank/till"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -35,11 +37,11 @@ type orderOf struct {
 	sw    *Switch
 	in    *listener
 	req   *link.Request // nil for one that is told again out of the due queue
-	ask   ask
+	ask   intent.Ask
 	sum   message.Summary
 	frame []byte // what view reads from
 
-	terminal *terminal // nil for an acquirer's
+	terminal *till.Terminal // nil for an acquirer's
 	place    txn.Place
 	number   pan.Number
 	token    pan.Token
@@ -51,13 +53,16 @@ type orderOf struct {
 	work     txn.BankWork
 	// extra are fields of the bank's answer that the terminal gets.
 	extra extra
+	// taken is when the engine took the order up, which its repeats must say as well.
+	taken txn.Millis
 }
 
 // extra is what of a bank's answer is handed on.
 type extra struct {
-	settled [4]byte // field 15
-	balance []byte  // field 54
-	chip    []byte  // field 55
+	settled [4]byte   // field 15
+	balance []byte    // field 54
+	chip    []byte    // field 55
+	amount  txn.Minor // field 4 where the bank approved less than was asked for; else 0
 }
 
 // read fills the order from its message; the MAC has been verified. code is the answer to a
@@ -117,7 +122,7 @@ func (o *order) readIDs() {
 		}
 		o.original.Boot, o.original.Counter = o.readElements()
 	}
-	if o.ask.action == actReverse {
+	if o.ask.Action == intent.Reverse {
 		if o.original.Counter == 0 { // a reversal repeats the trace number of its original
 			o.original.Boot, o.original.Counter = o.id.Boot, o.id.Counter
 		}
@@ -125,8 +130,8 @@ func (o *order) readIDs() {
 	} else if o.original.Counter == 0 {
 		o.original = txn.RequestID{}
 	}
-	if o.ask.kind == txn.BankVoid || o.ask.kind == txn.BankRefund ||
-		o.ask.kind == txn.BankCompletion {
+	switch o.ask.Kind {
+	case txn.BankVoid, txn.BankRefund, txn.BankCompletion, txn.BankAdjustment:
 		if o.sum.Has(37) && !o.view.Has(90) {
 			o.work.OriginalRRN = o.sum.RRN
 		}
@@ -200,7 +205,7 @@ func (o *order) request(kind txn.Kind, work txn.BankWork) *txn.Request {
 	o.step = txn.Request{
 		ID: o.id, Kind: kind, Card: o.token, Last4: o.number.Last4(), Place: o.place,
 		Currency: o.currency(), Amount: txn.Minor(o.sum.Amount), Original: o.original,
-		Offline: o.ask.advice && o.ask.kind == txn.BankPurchase,
+		Offline: o.ask.Advice && o.ask.Kind == txn.BankPurchase,
 		STAN:    o.sum.STAN, ServiceAt: o.now, ReceivedAt: o.now, Bank: &o.stepWork,
 	}
 	return &o.step

@@ -217,6 +217,7 @@ func (l *outlet) key(v *message.View, sum *message.Summary) link.Key {
 		rest := v.Append(room[:0], 32)
 		rest = append(rest, '/')
 		k.Rest = maphash.Bytes(l.seed, strconv.AppendInt(rest, sum.Amount, 10))
+		k.AnyRest = sum.MTI.IsResponse() && string(sum.Response[:]) == codePartial
 	}
 	return k
 }
@@ -539,9 +540,11 @@ func (c *composer) key() link.Key {
 
 // said is what a bank's answer says.
 type said struct {
-	code  [2]byte
-	auth  txn.AuthCode
-	extra extra
+	code [2]byte
+	// amount is field 4 of an answer with codePartial.
+	amount txn.Minor
+	auth   txn.AuthCode
+	extra  extra
 }
 
 func (l *outlet) read(v *message.View) (s said) {
@@ -549,6 +552,10 @@ func (l *outlet) read(v *message.View) (s said) {
 	copy(s.code[:], v.Append(room[:0], 39))
 	copy(s.auth[:], v.Append(room[:0], 38))
 	copy(s.extra.settled[:], v.Append(room[:0], 15))
+	if string(s.code[:]) == codePartial {
+		sum, _ := v.Summary() // it is open
+		s.amount = txn.Minor(sum.Amount)
+	}
 	if v.Has(54) {
 		s.extra.balance = v.Append(nil, 54)
 	}

@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -11,6 +12,8 @@ import (
 // The response codes that the switch itself gives (DOMAIN.md 2.6).
 const (
 	codeApproved    = "00"
+	codePartial     = "10"
+	codeDuplicate   = "94"
 	codeMerchant    = "03"
 	codeInvalid     = "12"
 	codeCard        = "14"
@@ -34,6 +37,8 @@ type answer struct {
 	// fields are further fields, in ascending order.
 	fields []field
 	key    maker
+	// at is the time that it says where the request says none; zero is now.
+	at txn.Millis
 	// none: there is no answer, the terminal repeats or reverses.
 	none bool
 }
@@ -93,8 +98,13 @@ type replier struct {
 
 func (r *replier) write() {
 	a, o := r.a, r.o
-	local := o.now.Time().In(o.sw.zone)
+	local := cmp.Or(a.at, o.now).Time().In(o.sw.zone)
 	var room [16]byte
+	if a.extra.amount != 0 {
+		r.upTo(4)
+		r.w.PutNumber(4, int64(a.extra.amount))
+		r.field++ // it stands in place of the request's
+	}
 	if !o.sum.Has(12) {
 		r.put(12, local.AppendFormat(room[:0], "150405"))
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 
+	"github.com/tapswitch/tapswitch/switch/bank/intent"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -34,7 +35,7 @@ func (o *order) seal() []byte {
 			w.Copy(&o.view, n)
 		}
 	}
-	if o.ask.kind == txn.BankLoad && o.view.Has(62) {
+	if o.ask.Kind == txn.BankLoad && o.view.Has(62) {
 		w.Copy(&o.view, 62) // whose purse is loaded
 	}
 	plain, err := w.Finish()
@@ -55,14 +56,7 @@ func (o *order) undoneType() message.MTI {
 		return first
 	}
 	if o.in.spec.Dialect() == message.POS {
-		t := posType{0, string(o.sum.ProcessingCode[:2]), string(o.sum.Condition[:]),
-			string(o.sum.POSType[:])}
-		for _, t.mti = range []message.MTI{message.AuthorizationRequest, message.FinancialAdvice} {
-			if _, ok := posTypes[t]; ok {
-				return t.mti
-			}
-		}
-		return message.FinancialRequest
+		return intent.TypeOf(&o.sum)
 	}
 	var room [48]byte
 	ref, err := message.ParseOriginalElements(string(o.view.Append(room[:0], 90)))
@@ -101,13 +95,46 @@ func (l *listener) again(t Transaction, frame []byte) (*order, error) {
 		return nil, errSealed
 	}
 	var err error
+	if t.Kind == txn.BankAdjustment {
+		if err = o.tellDifference(t.Amount); err != nil {
+			return nil, err
+		}
+	}
 	if o.sum, err = o.view.Summary(); err != nil || o.sum.PAN.IsZero() {
 		return nil, errSealed
 	}
 	o.number = o.sum.PAN
-	o.ask = ask{kind: t.Kind}
+	o.ask = intent.Ask{Kind: t.Kind}
 	if o.identify() != "" {
 		o.place = txn.Place{Merchant: trimmed(o.sum.Merchant[:])} // the terminal is gone since
 	}
 	return o, nil
+}
+
+// tellDifference makes of an adjustment's message what the bank is told of it: an advice of the
+// difference, a sale where the amount was raised and a refund where it was lowered.
+func (o *order) tellDifference(difference txn.Minor) error {
+	w := o.in.writers.Get().(*message.Writer)
+	defer o.in.writers.Put(w)
+	code := "000000"
+	if difference < 0 {
+		code, difference = "200000", -difference
+	}
+	w.Begin(make([]byte, 0, card.BankSealedMax), o.in.bare, o.view.MTI())
+	for _, n := range kept {
+		switch {
+		case n == 3:
+			w.Put(3, []byte(code))
+		case n == 4:
+			w.PutNumber(4, int64(difference))
+		default:
+			w.Copy(&o.view, n)
+		}
+	}
+	frame, err := w.Finish()
+	if err != nil {
+		return errSealed
+	}
+	o.frame = frame
+	return o.view.Open(o.in.bare, frame)
 }

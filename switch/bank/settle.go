@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/intent"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -164,6 +165,8 @@ func Total(records []txn.Record) (sums Sums) {
 		case txn.BankPurchase, txn.BankCompletion, txn.BankLoad, txn.Load:
 			sums.DebitAmount += max(amount, -amount)
 			sums.DebitCount++
+		case txn.BankAdjustment: // it changes its original's amount; finance's charge nothing
+			sums.DebitAmount += amount
 		case txn.BankRefund:
 			sums.CreditAmount += -amount
 			sums.CreditCount++
@@ -203,7 +206,7 @@ func (s *Switch) keepBatch(ctx context.Context, id txn.TerminalID, number uint32
 // (same trace number) takes the place of the first.
 func (o *order) upload(ctx context.Context) answer {
 	id, batch := o.in.terminalID(o.sum.Terminal), number(o.sum.Batch[:])
-	if o.ask.action == actUploadEnd {
+	if o.ask.Action == intent.UploadEnd {
 		err := o.sw.keepBatch(ctx, id, batch, func(b *Batch) { b.Complete = true })
 		return o.kept(err)
 	}

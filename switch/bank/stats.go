@@ -21,6 +21,7 @@ type Stats struct {
 	Told       atomic.Int64 // reversals and advices sent to banks
 	Waiting    atomic.Int64 // times that a bank could not be told because its link is down
 	Dead       atomic.Int64 // reversals and advices that a bank refused
+	Signatures atomic.Int64 // signatures that were kept
 	Faults     atomic.Int64 // of the switch itself
 }
 
@@ -35,7 +36,7 @@ func (s *Stats) Each(f func(name string, value int64)) {
 		{"replays", &s.Replays}, {"approved", &s.Approved}, {"declined", &s.Declined},
 		{"redirected", &s.Redirected}, {"doubts", &s.Doubts}, {"expired", &s.Expired},
 		{"reversals", &s.Reversals}, {"late", &s.Late}, {"told", &s.Told}, {"waiting", &s.Waiting},
-		{"dead", &s.Dead}, {"faults", &s.Faults},
+		{"dead", &s.Dead}, {"signatures", &s.Signatures}, {"faults", &s.Faults},
 	} {
 		f(c.name, c.value.Load())
 	}

@@ -129,6 +129,8 @@ type Status struct {
 	// entries the due queue has in all, journeys included.
 	Queued int `json:"queued"`
 	Due    int `json:"due"`
+	// Signatures is how many signatures of card holders are kept.
+	Signatures int `json:"signatures"`
 }
 
 // ListenerStatus describes a listener.
@@ -173,11 +175,16 @@ func (s *Switch) Status(ctx context.Context) (Status, error) {
 		st := ListenerStatus{Name: l.cfg.Name, Address: l.bound,
 			Connections: len(l.server.Connections())}
 		if l.terminals != nil {
-			st.Terminals = len(l.terminals.rows)
+			st.Terminals = l.terminals.Len()
 		}
 		out.Listeners = append(out.Listeners, st)
 	}
 	out.Links = s.Links()
+	signatures, err := s.o.Registry.Keys(ctx, signaturePrefix)
+	if err != nil {
+		return out, err
+	}
+	out.Signatures = len(signatures)
 	s.teller.mu.Lock()
 	out.Queued = len(s.teller.queued)
 	s.teller.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/tapswitch/tapswitch/switch/bank/intent"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/route"
@@ -33,14 +34,14 @@ func (o *order) transact(ctx context.Context) answer {
 	if code := o.read(); code != "" {
 		return answer{code: code}
 	}
-	if !o.sw.flights.first(o.id, o.token) {
+	if !o.sw.flights.First(o.id, o.token) {
 		o.sw.stats.Declined.Add(1)
 		return answer{code: txn.IDReused.Text().Field39}
 	}
 	if waited := o.waitForCopy(); waited != nil {
 		return *waited
 	}
-	defer o.sw.flights.leave(o.id)
+	defer o.sw.flights.Leave(o.id)
 	return o.transactOnce(ctx)
 }
 
@@ -48,7 +49,7 @@ func (o *order) transact(ctx context.Context) answer {
 // that and returns its answer: one is executed, the other repeats what it said.
 func (o *order) waitForCopy() *answer {
 	for {
-		under := o.sw.flights.enter(o.id)
+		under := o.sw.flights.Enter(o.id)
 		if under == nil {
 			return nil
 		}
@@ -64,8 +65,17 @@ func (o *order) waitForCopy() *answer {
 }
 
 func (o *order) transactOnce(ctx context.Context) answer {
+	if o.ask.Kind == txn.BankAdjustment {
+		if err := o.amend(ctx); err != nil {
+			o.sw.fault("adjustment", err)
+			return answer{code: codeMalfunction}
+		}
+	}
 	way := o.route()
 	a := o.begin(ctx, way)
+	if a.Bank != nil {
+		o.taken = a.Bank.At
+	}
 	switch {
 	case a.Err != nil && errors.Is(a.Err, engine.ErrInDoubt):
 		return answer{none: true} // it may be pending; then it is reversed when it is due
@@ -73,7 +83,7 @@ func (o *order) transactOnce(ctx context.Context) answer {
 		o.sw.fault("begin", a.Err)
 		return answer{code: codeMalfunction}
 	case a.Decision.Replay:
-		return o.replay(a)
+		return o.replay(ctx, a)
 	case a.Decision.Outcome != txn.OutcomeNone:
 		if a.Decision.Outcome == txn.Approved && a.Bank != nil && a.Bank.Phase == card.Advising {
 			o.sw.teller.soon(o.token, a.Bank)
@@ -96,7 +106,7 @@ type way struct {
 func (o *order) route() *way {
 	w := &o.way
 	*w = way{}
-	w.choice, w.known = o.sw.routes.Route(route.Query{PAN: o.number, Class: o.ask.class,
+	w.choice, w.known = o.sw.routes.Route(route.Query{PAN: o.number, Class: o.ask.Class,
 		Amount: txn.Minor(o.sum.Amount), At: o.received})
 	return w
 }
@@ -119,8 +129,8 @@ func (w *way) take(s *Switch) *outlet {
 func (o *order) begin(ctx context.Context, w *way) engine.Answer {
 	work := o.work
 	work.Issuer = w.choice.Issuer
-	work.Accept = o.ask.advice
-	work.OriginalElsewhere = o.ask.kind == txn.BankRefund
+	work.Accept = o.ask.Advice
+	work.OriginalElsewhere = o.ask.Kind == txn.BankRefund
 	if !w.known {
 		work.Reason = txn.NoRoute
 	} else if out := w.take(o.sw); out != nil {
@@ -149,7 +159,7 @@ func (o *order) begin(ctx context.Context, w *way) engine.Answer {
 		work.Reason = txn.InvalidAmount
 	}
 	o.work = work
-	r := o.request(o.ask.kind, work)
+	r := o.request(o.ask.Kind, work)
 	r.Deadline = o.now + txn.Millis(requestMax/time.Millisecond)
 	return o.sw.step(ctx, r)
 }
@@ -171,7 +181,7 @@ func (o *order) standIn(work *txn.BankWork, w *way) {
 		return // an advice is accepted in any case
 	}
 	in := w.choice.StandIn
-	if ok, _ := in.Allows(o.ask.class, txn.Minor(o.sum.Amount), 0, 0); !ok {
+	if ok, _ := in.Allows(o.ask.Class, txn.Minor(o.sum.Amount), 0, 0); !ok {
 		work.Reason = txn.IssuerUnavailable
 		return
 	}
@@ -205,7 +215,7 @@ func (o *order) redirect(ctx context.Context, w *way, cause error) (again bool, 
 	var code *codeError
 	if errors.As(cause, &code) {
 		work.Step, work.Reason = txn.BankDecline, code.reason
-		done := o.sw.step(ctx, o.request(o.ask.kind, work))
+		done := o.sw.step(ctx, o.request(o.ask.Kind, work))
 		return false, o.committed(done)
 	}
 	out := w.take(o.sw)
@@ -215,7 +225,7 @@ func (o *order) redirect(ctx context.Context, w *way, cause error) (again bool, 
 	work.Due = o.sw.o.Now() + txn.Millis((out.cfg.Timeout+doubtAfter)/time.Millisecond)
 	o.work = work
 	o.sw.stats.Redirected.Add(1)
-	done := o.sw.step(ctx, o.request(o.ask.kind, work))
+	done := o.sw.step(ctx, o.request(o.ask.Kind, work))
 	if done.Err != nil || done.Bank == nil || done.Bank.Phase != card.Pending {
 		return false, o.committed(done)
 	}
@@ -231,7 +241,7 @@ func (o *order) unreachable(ctx context.Context, w *way) answer {
 		work.Step, work.Reason = txn.BankDecline, txn.IssuerUnavailable
 	}
 	work.Due = o.sw.o.Now()
-	done := o.sw.step(ctx, o.request(o.ask.kind, work))
+	done := o.sw.step(ctx, o.request(o.ask.Kind, work))
 	if done.Err == nil && done.Bank != nil && done.Bank.Phase == card.Advising {
 		o.sw.teller.soon(o.token, done.Bank)
 	}
@@ -245,6 +255,13 @@ func (o *order) conclude(ctx context.Context, out *outlet, reply *message.View) 
 	said := out.read(reply)
 	work.Code, work.Auth, o.extra = said.code, said.auth, said.extra
 	out.views.Put(reply)
+	if string(said.code[:]) == codePartial && said.amount != txn.Minor(o.sum.Amount) {
+		if !o.takesPart(said.amount) {
+			o.work.Reason = txn.InsufficientFunds
+			return o.doubt(ctx, errPartial)
+		}
+		work.Partial, o.extra.amount = said.amount, said.amount
+	}
 	meaning := message.MeaningOf(string(said.code[:]))
 	if !meaning.Known {
 		o.sw.log.Warn("unknown response code taken as a refusal", "link", out.name,
@@ -258,7 +275,8 @@ func (o *order) conclude(ctx context.Context, out *outlet, reply *message.View) 
 			return *a
 		}
 	}
-	done := o.sw.step(ctx, o.request(o.ask.kind, work))
+	o.keepAnswer(ctx, &work)
+	done := o.sw.step(ctx, o.request(o.ask.Kind, work))
 	if done.Err == nil && done.Decision.Reason == txn.StoreUnavailable {
 		// The outbox is full: what cannot be booked is not approved, and must be undone.
 		return o.doubt(ctx, errOutboxFull)
@@ -270,7 +288,26 @@ func (o *order) conclude(ctx context.Context, out *outlet, reply *message.View) 
 var (
 	errOutboxFull = errors.New("the outbox is full")
 	errPurse      = errors.New("the purse was not loaded")
+	errPartial    = errors.New("the bank approved another amount, and the terminal takes none")
 )
+
+// takesPart reports whether the terminal takes an approval of amount in place of what it asked
+// for. A bank that approves more, or a part of what cannot be parted, is not believed.
+func (o *order) takesPart(amount txn.Minor) bool {
+	able := o.in.cfg.Partial || o.terminal != nil && o.terminal.Partial
+	parts := o.ask.Kind == txn.BankPurchase || o.ask.Kind == txn.BankPreAuth
+	return able && parts && amount > 0 && amount < txn.Minor(o.sum.Amount)
+}
+
+// amend says what the order may do to the transaction that it adjusts.
+func (o *order) amend(ctx context.Context) error {
+	t, err := o.sw.terminalState(ctx, o.id.Terminal)
+	o.work.Amend = txn.Amendment{RaiseMax: o.in.cfg.AdjustPercent, OpenBatch: t.Batch}
+	if string(o.sum.POSType[:]) == intent.TypeTip {
+		o.work.Amend.RaiseMax, o.work.Amend.RaiseOnly = o.in.cfg.TipPercent, true
+	}
+	return err
+}
 
 // doubt has the order reversed: nobody knows what the bank did.
 func (o *order) doubt(ctx context.Context, cause error) answer {
@@ -279,7 +316,7 @@ func (o *order) doubt(ctx context.Context, cause error) answer {
 		"link", o.work.Link, "cause", cause)
 	work := o.work
 	work.Step, work.Due = txn.BankDoubt, o.sw.o.Now()
-	done := o.sw.step(context.WithoutCancel(ctx), o.request(o.ask.kind, work))
+	done := o.sw.step(context.WithoutCancel(ctx), o.request(o.ask.Kind, work))
 	if done.Err != nil {
 		o.sw.fault("doubt", done.Err)
 		return answer{none: true} // still pending, and reversed when it is due
@@ -311,14 +348,20 @@ func (o *order) result(a engine.Answer) answer {
 	out := answer{extra: o.extra, rrn: o.rrn}
 	var bank [2]byte
 	if a.Bank != nil {
-		bank, out.auth = a.Bank.Code, a.Bank.Auth
+		out.auth, out.at = a.Bank.Auth, a.Bank.At
+		if !a.Bank.Advised { // of one that is, the code came after the terminal's answer
+			bank = a.Bank.Code
+		}
 		if a.Bank.RRN != [12]byte{} {
 			out.rrn = a.Bank.RRN
 		}
 	}
+	if a.Bank == nil || a.Bank.Phase == card.Reversing || a.Bank.Phase == card.Reversed {
+		out.extra = extra{} // what the bank said stands no more
+	}
 	out.code = codeFor(a.Decision, bank)
 	if a.Decision.Outcome != txn.Approved {
-		out.auth = txn.AuthCode{}
+		out.auth, out.extra.amount = txn.AuthCode{}, 0
 		o.sw.stats.Declined.Add(1)
 	} else {
 		o.sw.stats.Approved.Add(1)
@@ -326,12 +369,15 @@ func (o *order) result(a engine.Answer) answer {
 	return out
 }
 
-// replay answers a repeat out of the card's memory.
-func (o *order) replay(a engine.Answer) answer {
+// replay answers a repeat out of the card's memory, as it was answered first.
+func (o *order) replay(ctx context.Context, a engine.Answer) answer {
 	o.sw.stats.Replays.Add(1)
 	if a.Decision.Outcome == txn.OutcomeNone {
 		// Another process works on it, or the refund is still being told.
 		return answer{none: true}
+	}
+	if o.extra = o.keptAnswer(ctx, a.Bank); a.Bank.Asked != 0 {
+		o.extra.amount = a.Bank.Amount
 	}
 	return o.result(a)
 }
@@ -362,56 +408,6 @@ func (o *order) reverse(ctx context.Context) answer {
 		out.rrn = a.Bank.RRN
 	}
 	return out
-}
-
-// balance asks the bank without keeping any state: nothing moves, and a frozen card is
-// refused by the blacklist in memory.
-func (o *order) balance(ctx context.Context) answer {
-	if code := o.read(); code != "" {
-		return answer{code: code}
-	}
-	if reason := card.Refusal(o.sw.o.Marks.Mark(o.token), txn.AppBank); reason != txn.ReasonNone {
-		return answer{code: reason.Text().Field39}
-	}
-	w := o.route()
-	if !w.known {
-		return answer{code: txn.NoRoute.Text().Field39}
-	}
-	for {
-		out := w.take(o.sw)
-		if out == nil {
-			return answer{code: codeUnavailable}
-		}
-		if err := o.place7(ctx, &o.work, out); err != nil {
-			continue
-		}
-		if o.rrn == [12]byte{} {
-			rrn, err := o.sw.reference(ctx, o.now)
-			if err != nil {
-				o.sw.fault("balance", err)
-				return answer{code: codeMalfunction}
-			}
-			o.rrn = rrn
-		}
-		o.work.RRN = o.rrn
-		reply, sent, err := o.forward(ctx, out, engine.Answer{})
-		var code *codeError
-		switch {
-		case errors.As(err, &code):
-			return answer{code: code.reason.Text().Field39}
-		case sent == link.NotSent:
-			continue
-		case sent == link.Unknown:
-			return answer{code: txn.IssuerTimeout.Text().Field39, rrn: o.rrn}
-		}
-		said := out.read(reply)
-		out.views.Put(reply)
-		d := txn.Decision{Outcome: txn.Declined, Reason: txn.IssuerDeclined}
-		if message.MeaningOf(string(said.code[:])).Approved {
-			d = txn.Decision{Outcome: txn.Approved}
-		}
-		return answer{code: codeFor(d, said.code), extra: said.extra, rrn: o.rrn, auth: said.auth}
-	}
 }
 
 // fault notes that something of the switch itself failed.

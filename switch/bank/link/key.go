@@ -19,6 +19,9 @@ type Key struct {
 	Time [10]byte
 	// Rest is a digest of what else an answer must repeat, such as acquirer and amount.
 	Rest uint64
+	// AnyRest, in an answer, says that it need not repeat Rest: it approves another amount,
+	// which its caller judges.
+	AnyRest bool
 }
 
 // Accepts reports whether an answer with the given key answers the request with key k:
@@ -29,7 +32,7 @@ func (k Key) Accepts(answer Key) bool {
 		(k.RRN == [12]byte{} || k.RRN == answer.RRN) &&
 		(k.Terminal == [8]byte{} || k.Terminal == answer.Terminal) &&
 		(k.Time == [10]byte{} || k.Time == answer.Time) &&
-		(k.Rest == 0 || k.Rest == answer.Rest)
+		(k.Rest == 0 || answer.AnyRest || k.Rest == answer.Rest)
 }
 
 // overlaps reports whether some answer could fit both keys.

@@ -1,4 +1,7 @@
-package bank
+// Package flight knows what a process is working on and what it has just answered, so that a
+// message that comes twice is worked on once. It is memory only: what must hold across
+// processes and restarts stands in the cards' states. All of it is safe for concurrent use.
+package flight
 
 import (
 	"hash/maphash"
@@ -11,10 +14,10 @@ import (
 // idsSeen is how many request ids are remembered with their card, about: 8 MB.
 const idsSeen = 1 << 19
 
-// flights are the transactions that this process works on, so that a repeat waits for the
+// Table holds the transactions that this process works on, so that a repeat waits for the
 // first copy instead of being worked on beside it. They also remember which card an id came
 // with: a card knows its own ids only, and one id for two cards would be executed twice.
-type flights struct {
+type Table struct {
 	seed maphash.Seed
 
 	mu   sync.Mutex                      // guards the fields below
@@ -25,14 +28,15 @@ type flights struct {
 // sighting is an id with the card that it came with, both digested.
 type sighting struct{ id, card uint64 }
 
-func newFlights() *flights {
-	return &flights{seed: maphash.MakeSeed(), open: map[txn.RequestID]chan struct{}{},
+// New returns an empty Table.
+func New() *Table {
+	return &Table{seed: maphash.MakeSeed(), open: map[txn.RequestID]chan struct{}{},
 		seen: make([]sighting, idsSeen)}
 }
 
-// first notes that id came with a card, and reports whether it came with another before, as
+// First notes that id came with a card, and reports whether it came with another before, as
 // far as this process remembers.
-func (f *flights) first(id txn.RequestID, card pan.Token) bool {
+func (f *Table) First(id txn.RequestID, card pan.Token) bool {
 	s := sighting{maphash.Comparable(f.seed, id), maphash.Comparable(f.seed, card) | 1}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -44,8 +48,8 @@ func (f *flights) first(id txn.RequestID, card pan.Token) bool {
 	return true
 }
 
-// enter begins id, or returns what is closed when the copy that is under way has ended.
-func (f *flights) enter(id txn.RequestID) (under <-chan struct{}) {
+// Enter begins id, or returns what is closed when the copy that is under way has ended.
+func (f *Table) Enter(id txn.RequestID) (under <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	done, busy := f.open[id]
@@ -56,7 +60,8 @@ func (f *flights) enter(id txn.RequestID) (under <-chan struct{}) {
 	return done
 }
 
-func (f *flights) leave(id txn.RequestID) {
+// Leave ends id and lets its copies go on.
+func (f *Table) Leave(id txn.RequestID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if done := f.open[id]; done != nil {
@@ -65,8 +70,8 @@ func (f *flights) leave(id txn.RequestID) {
 	delete(f.open, id)
 }
 
-// busy reports whether id is under way.
-func (f *flights) busy(id txn.RequestID) bool {
+// Busy reports whether id is under way.
+func (f *Table) Busy(id txn.RequestID) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	_, busy := f.open[id]

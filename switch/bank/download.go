@@ -1,0 +1,99 @@
+package bank
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/tapswitch/tapswitch/switch/bank/emv"
+	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// chips is what chip terminals download; nil where no file is configured.
+type chips struct{ keys, applications *emv.Set }
+
+// load reads the files.
+func (e *EMV) load() (c chips, err error) {
+	if e.CAKeys != "" {
+		if c.keys, err = emv.LoadKeys(e.CAKeys); err != nil {
+			return c, fmt.Errorf("%w: emv: ca_keys: %w", ErrConfig, err)
+		}
+	}
+	if e.AIDs != "" {
+		if c.applications, err = emv.LoadApplications(e.AIDs); err != nil {
+			return c, fmt.Errorf("%w: emv: aids: %w", ErrConfig, err)
+		}
+	}
+	return c, nil
+}
+
+// chip answers a terminal that asks for public keys (field 60.3 372 their list, 370 one, 371
+// it has them) or applications (382, 380, 381).
+func (o *order) chip() answer {
+	network := string(o.sum.Network[:])
+	set := o.sw.chips.keys
+	if network[1] == '8' {
+		set = o.sw.chips.applications
+	}
+	if set == nil {
+		return answer{code: codeUnsupported}
+	}
+	a := answer{code: codeApproved, rrn: o.sw.rrnOf(o.now, o.sum.STAN)}
+	ask := set.Item
+	switch network[2] {
+	case '1':
+		return a
+	case '2':
+		ask = set.List
+	}
+	var room [64]byte
+	text, ok := ask(o.view.Append(room[:0], 62))
+	if !ok {
+		return answer{code: codeFormat}
+	}
+	a.fields = []field{{62, text}}
+	return a
+}
+
+const signaturePrefix = "bank/signature/"
+
+// Signature is what a card holder wrote on a terminal's screen, kept with its transaction.
+type Signature struct {
+	Terminal string     `json:"terminal"`
+	Batch    uint32     `json:"batch"`
+	STAN     uint32     `json:"stan"` // of the transaction
+	RRN      string     `json:"rrn,omitempty"`
+	Card     string     `json:"card,omitempty"` // the token
+	Amount   int64      `json:"amount,omitempty"`
+	Image    string     `json:"image"` // field 62 in hex, as the terminal sent it
+	At       txn.Millis `json:"at"`
+}
+
+// signature keeps a signature (0820, field 60.1 07 and 60.3 800) under the terminal, batch and
+// trace number of its transaction. One that is sent again takes the place of the first.
+func (o *order) signature(ctx context.Context) answer {
+	image := o.view.Append(nil, 62)
+	switch {
+	case o.sum.MTI.First() != message.NetworkAdvice || string(o.sum.POSType[:]) != "07":
+		return answer{code: codeUnsupported}
+	case len(image) == 0 || o.sum.STAN == 0:
+		return answer{code: codeFormat}
+	}
+	id := o.in.terminalID(o.sum.Terminal).String()
+	s := Signature{Terminal: id, Batch: number(o.sum.Batch[:]), STAN: o.sum.STAN,
+		RRN: trimmed(o.sum.RRN[:]), Amount: o.sum.Amount, Image: hex.EncodeToString(image), At: o.now}
+	if !o.sum.PAN.IsZero() {
+		s.Card = o.sw.tokens.Token(o.sum.PAN).String()
+	}
+	text, err := json.Marshal(s)
+	if err == nil {
+		key := fmt.Sprintf("%s%s/%06d/%06d", signaturePrefix, id, s.Batch, s.STAN)
+		err = o.sw.answers.put(ctx, key, text)
+	}
+	if err == nil {
+		o.sw.stats.Signatures.Add(1)
+	}
+	return o.kept(err)
+}
