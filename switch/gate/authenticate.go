@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -113,17 +114,17 @@ func (s *setup) verify(m *signed, signature []byte, now txn.Millis) bool {
 func (s *Server) useCounter(ctx context.Context, t *terminal, n uint64) refusal {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n > t.window.ceiling {
+	if n > t.window.Ceiling() {
 		if err := s.reserveLocked(ctx, t, n); err != nil {
 			return s.registryFault(err)
 		}
 	}
 	switch {
-	case t.window.tooLow(n):
-		return refusal{code: CounterTooLow, next: t.window.next()}
-	case !t.window.use(n):
+	case t.window.TooLow(n):
+		return refusal{code: CounterTooLow, next: t.window.Next()}
+	case !t.window.Use(n):
 		return refuse(SignatureReplayed)
-	case s.rateEvery != 0 && !t.rate.take(time.Now().UnixNano(), s.rateEvery,
+	case s.rateEvery != 0 && !t.rate.Take(time.Now().UnixNano(), s.rateEvery,
 		s.limits.TerminalBurst):
 		return refuse(RateLimited)
 	}
@@ -146,16 +147,16 @@ func (s *Server) reserveLocked(ctx context.Context, t *terminal, n uint64) error
 				return fmt.Errorf("counters of terminal %s: registry value cannot be read", t.id)
 			}
 			t.counterVersion = version
-			t.window.reserved(floor, floor)
+			t.window.Reserve(floor, floor)
 			if n <= floor {
 				return nil // too low: nothing to reserve
 			}
 		}
-		ceiling := min(max(n, t.window.ceiling)+counterBlock, uint64(txn.MinorMax))
+		ceiling := min(max(n, t.window.Ceiling())+counterBlock, uint64(txn.MinorMax))
 		err := s.registry.Put(ctx, key, encodeCounter(ceiling), t.counterVersion)
 		if err == nil {
 			t.counterVersion++
-			t.window.reserved(t.window.floor, ceiling)
+			t.window.Reserve(t.window.Floor(), ceiling)
 			return nil
 		}
 		// In doubt or taken by another process: look again before anything is accepted.
@@ -175,4 +176,18 @@ func (s *Server) registryFault(err error) refusal {
 	}
 	s.log.Warn("registry does not answer", "error", err)
 	return refuse(RegistryUnavailable)
+}
+
+// counterBlock is how many counters are reserved in the registry at once. A restart skips
+// what is left of the block; 2^53 counters last for ever all the same.
+const counterBlock = 1 << 16
+
+// encodeCounter and decodeCounter are the registry's form of a ceiling.
+func encodeCounter(n uint64) []byte { return strconv.AppendUint(nil, n, 10) }
+
+func decodeCounter(value []byte) (uint64, bool) {
+	if len(value) == 0 {
+		return 0, true
+	}
+	return parseUint(value)
 }

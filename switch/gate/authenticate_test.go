@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/gate/counter"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -126,10 +127,10 @@ func TestReplayedSignature(t *testing.T) {
 	if a := send(5000); a.status != 200 {
 		t.Fatal(a)
 	}
-	if a := send(5000 - windowSize + 1); a.status != 200 {
+	if a := send(5000 - counter.Size + 1); a.status != 200 {
 		t.Fatal(a)
 	}
-	a := send(5000 - windowSize)
+	a := send(5000 - counter.Size)
 	expect(t, a, 401, "counter_too_low")
 	if a.field("next_counter") != 5001.0 {
 		t.Errorf("next counter: %v", a)

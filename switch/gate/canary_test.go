@@ -127,7 +127,7 @@ func TestWipe(t *testing.T) {
 	p.prepare()
 	x := &call{}
 	x.reset(&p.ctx)
-	if r := s.serve(x); r.isSet() {
+	if r, _ := s.serve(x); r.isSet() {
 		t.Fatal(r)
 	}
 	s.send(x)

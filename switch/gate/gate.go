@@ -61,6 +61,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Observer is told what happened, for metrics.
 	Observer Observer
+	// Mounts are the parts of the API that others serve.
+	Mounts []Mount
 }
 
 // Server is the HTTP edge.
@@ -79,6 +81,7 @@ type Server struct {
 	rateEvery int64 // nanoseconds that one request of a terminal costs, 0 for no bound
 
 	routes    *routing
+	mounts    []mounted
 	answers   answerTexts
 	directory *directory
 	operators *operators
@@ -128,7 +131,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.operators = newOperators(o.Registry, limits.RefreshEvery)
 	s.fillDefaults()
-	s.routes = newRouting(s.routeTable())
+	s.routes, s.mounts = newRouting(s.routeTable()), newMounts(o.Mounts)
 	s.http = s.newHTTP()
 	if s.deskBoot, err = reserveBoot(o.Registry, s.now()); err != nil {
 		return nil, err

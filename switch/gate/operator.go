@@ -35,11 +35,16 @@ const (
 	RoleAdmin Role = "admin"
 	// RoleViewer sees cards, releases and terminals, and changes nothing.
 	RoleViewer Role = "viewer"
+	// RoleAuthority suspends the application of its own department and restores it (SY17).
+	RoleAuthority Role = "authority"
+	// RoleSupervisor reads cases, figures and audit, and changes nothing (SY11, ZZ12).
+	RoleSupervisor Role = "supervisor"
 )
 
 // Roles returns all roles.
 func Roles() []Role {
-	return []Role{RoleDesk, RoleDeskConfirm, RoleVendor, RoleFinance, RoleAdmin, RoleViewer}
+	return []Role{RoleDesk, RoleDeskConfirm, RoleVendor, RoleFinance, RoleAdmin, RoleViewer, RoleAuthority,
+		RoleSupervisor}
 }
 
 // ParseRole reads a role's name.

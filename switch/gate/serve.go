@@ -71,12 +71,14 @@ func (x *call) mark(stage Stage) {
 func (s *Server) handle(http *fasthttp.RequestCtx) {
 	x := s.calls.Get().(*call)
 	x.reset(http)
-	r := s.serve(x)
+	r, answered := s.serve(x)
 	if r.isSet() {
 		s.answerRefusal(x, r)
 	}
-	s.send(x)
-	if x.route != nil && x.timed {
+	if !answered || r.isSet() {
+		s.send(x)
+	}
+	if x.route != nil && x.route.number != noRoute && x.timed {
 		s.observer.Staged(x.route.number, x.stages)
 	}
 	x.wipe()
@@ -87,14 +89,23 @@ func (s *Server) handle(http *fasthttp.RequestCtx) {
 // and two ways to say where a body ends are how requests are smuggled.
 const chunked = -1
 
-// serve does everything up to the answer.
-func (s *Server) serve(x *call) refusal {
+// serve does everything up to the answer; a mounted handler has answered itself.
+func (s *Server) serve(x *call) (r refusal, answered bool) {
 	x.received = s.now()
 	header := &x.http.Request.Header
 	if header.ContentLength() == chunked {
 		s.closeAfter(x)
-		return refuse(LengthRequired)
+		return refuse(LengthRequired), false
 	}
+	if m := s.mountOf(header.RequestURI()); m != nil {
+		return s.passOn(x, m), true
+	}
+	return s.serveRoute(x), false
+}
+
+// serveRoute serves a call of the gate's own.
+func (s *Server) serveRoute(x *call) refusal {
+	header := &x.http.Request.Header
 	var r refusal
 	if x.route, x.param, r = s.routes.find(header.Method(), header.RequestURI()); r.isSet() {
 		s.discard(x)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/tapswitch/tapswitch/switch/gate/counter"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -190,10 +191,10 @@ type terminal struct {
 	setup atomic.Pointer[setup]
 
 	mu     sync.Mutex // guards the fields below; held while a block is reserved
-	window window
+	window counter.Window
 	// counterVersion is the registry version of the reservation, 0 before the first.
 	counterVersion uint64
-	rate           bucket
+	rate           counter.Rate
 	names          map[string]string
 }
 
