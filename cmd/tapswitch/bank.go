@@ -129,7 +129,7 @@ func serveBank(mux *http.ServeMux, edge *bank.Switch) {
 	write := func(w http.ResponseWriter, v any, err error) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
-		case errors.Is(err, bank.ErrNotDead):
+		case errors.Is(err, bank.ErrNotDead), errors.Is(err, bank.ErrNoSignature):
 			w.WriteHeader(http.StatusNotFound)
 		case err != nil:
 			w.WriteHeader(http.StatusInternalServerError)
@@ -150,6 +150,10 @@ func serveBank(mux *http.ServeMux, edge *bank.Switch) {
 	mux.HandleFunc("GET /bank/batches", func(w http.ResponseWriter, r *http.Request) {
 		batches, err := edge.Batches(r.Context(), r.URL.Query().Get("terminal"))
 		write(w, batches, err)
+	})
+	mux.HandleFunc("GET /bank/signatures/{request}", func(w http.ResponseWriter, r *http.Request) {
+		signature, err := edge.Signature(r.Context(), r.PathValue("request"))
+		write(w, signature, err)
 	})
 	for _, action := range []string{"retry", "close"} {
 		mux.HandleFunc("POST /bank/dead/{request}/"+action, func(w http.ResponseWriter, r *http.Request) {

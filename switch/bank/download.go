@@ -4,10 +4,12 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/tapswitch/tapswitch/switch/bank/emv"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -61,14 +63,30 @@ const signaturePrefix = "bank/signature/"
 
 // Signature is what a card holder wrote on a terminal's screen, kept with its transaction.
 type Signature struct {
-	Terminal string     `json:"terminal"`
-	Batch    uint32     `json:"batch"`
-	STAN     uint32     `json:"stan"` // of the transaction
-	RRN      string     `json:"rrn,omitempty"`
-	Card     string     `json:"card,omitempty"` // the token
-	Amount   int64      `json:"amount,omitempty"`
-	Image    string     `json:"image"` // field 62 in hex, as the terminal sent it
-	At       txn.Millis `json:"at"`
+	Request string     `json:"request"` // the id of the transaction
+	RRN     string     `json:"rrn,omitempty"`
+	Card    string     `json:"card,omitempty"` // the token
+	Amount  int64      `json:"amount,omitempty"`
+	Image   string     `json:"image"` // field 62 in hex, as the terminal sent it
+	At      txn.Millis `json:"at"`
+}
+
+// ErrNoSignature reports a transaction without a signature.
+var ErrNoSignature = errors.New("no signature is kept of this request id")
+
+// Signature returns what is kept of the signature of a transaction.
+func (s *Switch) Signature(ctx context.Context, request string) (sig Signature, err error) {
+	value, version, err := s.o.Registry.Get(ctx, signaturePrefix+request)
+	switch {
+	case err != nil:
+		return sig, err
+	case version == 0 || len(value) == 0:
+		return sig, ErrNoSignature
+	}
+	if err := json.Unmarshal(value, &sig); err != nil {
+		return sig, fmt.Errorf("%w: signature of %s: %w", store.ErrDamaged, request, err)
+	}
+	return sig, nil
 }
 
 // signature keeps a signature (0820, field 60.1 07 and 60.3 800) under the terminal, batch and
@@ -81,16 +99,15 @@ func (o *order) signature(ctx context.Context) answer {
 	case len(image) == 0 || o.sum.STAN == 0:
 		return answer{code: codeFormat}
 	}
-	id := o.in.terminalID(o.sum.Terminal).String()
-	s := Signature{Terminal: id, Batch: number(o.sum.Batch[:]), STAN: o.sum.STAN,
-		RRN: trimmed(o.sum.RRN[:]), Amount: o.sum.Amount, Image: hex.EncodeToString(image), At: o.now}
+	id := txn.RequestID{Terminal: o.in.terminalID(o.sum.Terminal), Boot: number(o.sum.Batch[:]),
+		Counter: o.sum.STAN}
+	s := Signature{Request: id.String(), RRN: trimmed(o.sum.RRN[:]), Amount: o.sum.Amount, Image: hex.EncodeToString(image), At: o.now}
 	if !o.sum.PAN.IsZero() {
 		s.Card = o.sw.tokens.Token(o.sum.PAN).String()
 	}
 	text, err := json.Marshal(s)
 	if err == nil {
-		key := fmt.Sprintf("%s%s/%06d/%06d", signaturePrefix, id, s.Batch, s.STAN)
-		err = o.sw.answers.put(ctx, key, text)
+		err = o.sw.answers.put(ctx, signaturePrefix+s.Request, text)
 	}
 	if err == nil {
 		o.sw.stats.Signatures.Add(1)
