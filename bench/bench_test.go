@@ -35,6 +35,13 @@ var builtBinary = sync.OnceValues(func() (string, error) {
 })
 
 func TestMain(m *testing.M) {
+	if binary := os.Getenv(parentEnv); binary != "" {
+		if err := beParent(binary); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if path, err := builtBinary(); err == nil {
 		_ = os.RemoveAll(filepath.Dir(path))

@@ -29,7 +29,11 @@ const (
 
 var errChild = errors.New("child process")
 
-// child is a server process of the benchmark. Stop it.
+// child is a server process of the benchmark, which ends when its input does: at the latest with
+// the process that started it, however that ends. Stop it.
+//
+// The system's own signal for that (Pdeathsig) is for another end: it is sent when the thread
+// ends that started the child, and threads end with goroutines that were locked to them.
 type child struct {
 	name  string
 	cmd   *exec.Cmd
@@ -47,8 +51,6 @@ type child struct {
 func startChild(binary, name string, args []string, out io.Writer) (*child, error) {
 	c := &child{name: name, cmd: exec.Command(binary, args...), ended: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = out, &c.said
-	c.cmd.Env = append(os.Environ(), childEnv+"=1")
-	c.cmd.SysProcAttr = childAttributes()
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("%w %s: %w", errChild, name, err)
@@ -63,9 +65,6 @@ func startChild(binary, name string, args []string, out io.Writer) (*child, erro
 	}()
 	return c, nil
 }
-
-// childEnv is set in the environment of child processes.
-const childEnv = "TAPSWITCH_BENCH_CHILD"
 
 // stop ends the child in order and returns when it is gone.
 func (c *child) stop() error {
@@ -120,9 +119,10 @@ func (c *child) wait(ctx context.Context, ready func() (bool, error)) error {
 	}
 }
 
-// startSwitch runs the product on dir, with further settings, until it is ready.
+// startSwitch runs the product on dir, with further settings, until it is ready: what
+// `tapswitch run` runs, tied to its input.
 func (b *bench) startSwitch(ctx context.Context, dir string, settings ...string) (*child, error) {
-	args := []string{"run", "--data", dir, "--listen", "127.0.0.1:0",
+	args := []string{"bench", "serve-switch", "--data", dir, "--listen", "127.0.0.1:0",
 		"--admin-listen", "127.0.0.1:0", "--set", "log.level=error"}
 	for _, s := range slices.Concat(settings, b.o.Settings) {
 		args = append(args, "--set", s)

@@ -38,6 +38,18 @@ func ServeNoop(ctx context.Context, in io.Reader, out io.Writer, size int) error
 	return nil
 }
 
+// WithInput returns a context that ends with ctx or when in ends: a server that was started for
+// a benchmark does not outlive the process that holds the other end.
+func WithInput(ctx context.Context, in io.Reader) (context.Context, context.CancelFunc) {
+	both, cancel := context.WithCancel(ctx)
+	over := ended(both, in)
+	go func() {
+		<-over
+		cancel()
+	}()
+	return both, cancel
+}
+
 // ended returns a channel that is closed when ctx ends or nothing more can be read: the
 // parent is gone.
 func ended(ctx context.Context, in io.Reader) <-chan struct{} {

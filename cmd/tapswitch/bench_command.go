@@ -84,7 +84,8 @@ func benchCommand() *cobra.Command {
 	flags.StringArrayVar(&settings, "set", nil, "setting of the measured switch, key=value")
 	flags.StringVar(&profiles, "profile", "", "directory for CPU profiles of the switch")
 	flags.VarP(&form, "output", "o", "text or json")
-	c.AddCommand(benchListCommand(), benchLoadCommand(), benchNoopCommand(), benchGateCommand(), benchBankCommand())
+	c.AddCommand(benchListCommand(), benchLoadCommand(), benchNoopCommand(),
+		benchSwitchCommand(), benchGateCommand(), benchBankCommand())
 	return c
 }
 
@@ -200,6 +201,21 @@ func benchNoopCommand() *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&size, "reply-bytes", 150, "size of the body")
+	return c
+}
+
+// benchSwitchCommand is run that also ends with its input.
+func benchSwitchCommand() *cobra.Command {
+	c := runCommand()
+	c.Use, c.Hidden, c.Short = "serve-switch", true, "Run the switch until standard input ends"
+	c.Long, c.Example = "", ""
+	serve := c.RunE
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ctx, cancel := bench.WithInput(c.Context(), c.InOrStdin())
+		defer cancel()
+		c.SetContext(ctx)
+		return serve(c, args)
+	}
 	return c
 }
 

@@ -76,8 +76,9 @@ func ledgerRecordsCommand() *cobra.Command {
 				return cli.WithCode(cli.ExitUsage, fmt.Errorf("--day: %w", err))
 			}
 			filter := warehouse.Filter{From: date, To: date}
+			var from txn.TerminalID
 			if terminal != "" {
-				if filter.Terminal, err = txn.ParseTerminalID(terminal); err != nil {
+				if from, err = txn.ParseTerminalID(terminal); err != nil {
 					return cli.WithCode(cli.ExitUsage, fmt.Errorf("--terminal: %w", err))
 				}
 			}
@@ -89,7 +90,7 @@ func ledgerRecordsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			l := listing{reader, filter, limit}
+			l := listing{reader, filter, from, limit}
 			return errors.Join(l.write(c.Context(), c.OutOrStdout(), form.String()), done())
 		},
 	}
@@ -103,9 +104,10 @@ func ledgerRecordsCommand() *cobra.Command {
 
 // listing is what a listing shows.
 type listing struct {
-	reader warehouse.Reader
-	filter warehouse.Filter
-	limit  int
+	reader   warehouse.Reader
+	filter   warehouse.Filter
+	terminal txn.TerminalID // in all its boots and batches; zero for every terminal
+	limit    int
 }
 
 // write lists the records in their order; the last line of a table that is full says so.
@@ -126,6 +128,9 @@ func (l *listing) write(ctx context.Context, to io.Writer, form string) error {
 	}
 	n := 0
 	err := l.reader.Records(ctx, l.filter, func(r *txn.Record) error {
+		if l.terminal != (txn.TerminalID{}) && r.Request.Terminal != l.terminal {
+			return nil
+		}
 		if n++; n > l.limit {
 			return errListed
 		}
