@@ -175,3 +175,28 @@ func BenchmarkParse(b *testing.B) {
 		}
 	}
 }
+
+func TestDerivedTokensAreKeptApart(t *testing.T) {
+	key := bytes.Repeat([]byte{9}, 32)
+	a, err := pan.NewTokenizer(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := pan.NewTokenizer(bytes.Repeat([]byte{8}, 32))
+	number, err := pan.Parse("3104800000000001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[pan.Token]string{a.Token(number): "card"}
+	for _, in := range [][2]string{{"account", "x"}, {"holder", "x"}, {"account", "y"}, {"accountx", ""},
+		{"card", "3104800000000001"}} {
+		tok := a.Derive(in[0], in[1])
+		if other, ok := seen[tok]; ok {
+			t.Errorf("%v and %s have one token", in, other)
+		}
+		seen[tok] = in[0]
+		if tok != a.Derive(in[0], in[1]) || tok == b.Derive(in[0], in[1]) {
+			t.Errorf("%v: not a function of key and text alone", in)
+		}
+	}
+}
