@@ -17,8 +17,6 @@ const (
 	// InFlightMax bounds the unanswered requests of an open loop: what is due then waits,
 	// and the wait counts. Trace numbers in flight stay unique below it.
 	InFlightMax = 64 << 10
-	// dialMax bounds connecting.
-	dialMax = 10 * time.Second
 	// drainDefault is how long answers are waited for by default.
 	drainDefault = 10 * time.Second
 )

@@ -10,6 +10,7 @@
 // Requests are bytes that were built and signed before the clock starts. One thread with
 // one epoll drives all connections, because generator and server share the machine; what
 // it cost is in Result.CPU. Durations are nanoseconds in HDR histograms of three digits.
+// Drive is that loop by itself, for loads that know other protocols (Player).
 //
 // A Requests is read only while Run uses it. Run owns its connections and closes them.
 // The package retries nothing, follows no redirect, speaks neither TLS nor HTTP/2, and

@@ -108,8 +108,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	return run(ctx, o)
 }
 
-// tally collects the answers of one run.
-type tally struct {
+// Tally collects the answers of one load into a Result. It is for one goroutine.
+type Tally struct {
 	Result
 	warm  time.Duration // requests due before it are not counted
 	grid  time.Duration
@@ -118,17 +118,19 @@ type tally struct {
 	last  time.Duration
 }
 
-func newTally(o *Options) *tally {
-	t := &tally{warm: o.Warmup, grid: o.Slice}
+// NewTally returns an empty tally that does not count what is due before warmup. Slices are
+// as long as slice says; 0 for none.
+func NewTally(warmup, slice time.Duration) *Tally {
+	t := &Tally{warm: warmup, grid: slice}
 	t.Latency = NewHistogram()
-	if o.Slice > 0 {
+	if slice > 0 {
 		t.part = NewHistogram()
 	}
 	return t
 }
 
-// note counts an answer that came at now to a request that was due at due.
-func (t *tally) note(due, now time.Duration, v Verdict) {
+// Note counts an answer that came at now to a request that was due at due.
+func (t *Tally) Note(due, now time.Duration, v Verdict) {
 	if t.grid > 0 {
 		t.noteSlice(due, now)
 	}
@@ -147,7 +149,7 @@ func (t *tally) note(due, now time.Duration, v Verdict) {
 	_ = t.Latency.RecordValue(min(int64(now-due), int64(time.Minute)))
 }
 
-func (t *tally) noteSlice(due, now time.Duration) {
+func (t *Tally) noteSlice(due, now time.Duration) {
 	at := now.Truncate(t.grid)
 	if t.slice == nil || t.slice.At != at {
 		t.endSlice()
@@ -157,7 +159,7 @@ func (t *tally) noteSlice(due, now time.Duration) {
 	_ = t.part.RecordValue(min(int64(now-due), int64(time.Minute)))
 }
 
-func (t *tally) endSlice() {
+func (t *Tally) endSlice() {
 	if t.slice == nil {
 		return
 	}
@@ -169,7 +171,8 @@ func (t *tally) endSlice() {
 	t.slice = nil
 }
 
-func (t *tally) finish(wall time.Duration) *Result {
+// Finish returns what was counted by a load that took wall.
+func (t *Tally) Finish(wall time.Duration) *Result {
 	t.endSlice()
 	t.Elapsed, t.Wall = max(t.last-t.warm, 0), wall
 	return &t.Result

@@ -7,12 +7,12 @@ import (
 
 // Requests that were due in the warm-up are not measured, those due at its end are.
 func TestTallyWarmUp(t *testing.T) {
-	tl := newTally(&Options{Warmup: 10 * time.Millisecond})
-	tl.note(9*time.Millisecond, 20*time.Millisecond, Good)
-	tl.note(10*time.Millisecond, 25*time.Millisecond, Good)
-	tl.note(30*time.Millisecond, 31*time.Millisecond, Refused)
-	tl.note(30*time.Millisecond, 60*time.Millisecond, Failed)
-	r := tl.finish(time.Second)
+	tl := NewTally(10*time.Millisecond, 0)
+	tl.Note(9*time.Millisecond, 20*time.Millisecond, Good)
+	tl.Note(10*time.Millisecond, 25*time.Millisecond, Good)
+	tl.Note(30*time.Millisecond, 31*time.Millisecond, Refused)
+	tl.Note(30*time.Millisecond, 60*time.Millisecond, Failed)
+	r := tl.Finish(time.Second)
 	if r.Good != 1 || r.Refused != 1 || r.Failed != 1 || r.Answered() != 3 {
 		t.Errorf("good %d, refused %d, failed %d", r.Good, r.Refused, r.Failed)
 	}
@@ -31,7 +31,7 @@ func TestTallyWarmUp(t *testing.T) {
 }
 
 func TestTallyOfNothing(t *testing.T) {
-	r := newTally(&Options{Warmup: time.Second}).finish(time.Minute)
+	r := NewTally(time.Second, 0).Finish(time.Minute)
 	if r.PerSecond() != 0 || r.Elapsed != 0 || r.AllGood() == nil {
 		t.Errorf("%+v: nothing measured is no success", r)
 	}
@@ -39,13 +39,13 @@ func TestTallyOfNothing(t *testing.T) {
 
 // Slices hold the warm-up as well: they show the whole run.
 func TestTallySlices(t *testing.T) {
-	tl := newTally(&Options{Warmup: time.Hour, Slice: 100 * time.Millisecond})
+	tl := NewTally(time.Hour, 100*time.Millisecond)
 	for _, a := range []struct{ due, now time.Duration }{
 		{0, 10}, {0, 20}, {5, 99}, {90, 100}, {90, 350}, {349, 351},
 	} {
-		tl.note(a.due*time.Millisecond, a.now*time.Millisecond, Good)
+		tl.Note(a.due*time.Millisecond, a.now*time.Millisecond, Good)
 	}
-	r := tl.finish(time.Second)
+	r := tl.Finish(time.Second)
 	want := []struct {
 		at    time.Duration
 		count int64
@@ -70,9 +70,9 @@ func TestTallySlices(t *testing.T) {
 
 // A wait beyond the histogram counts as its greatest value instead of being lost.
 func TestTallyKeepsHugeWaits(t *testing.T) {
-	tl := newTally(&Options{})
-	tl.note(0, time.Hour, Good)
-	r := tl.finish(time.Hour)
+	tl := NewTally(0, 0)
+	tl.Note(0, time.Hour, Good)
+	r := tl.Finish(time.Hour)
 	if r.Latency.TotalCount() != 1 || r.Quantile(1) < 59*time.Second {
 		t.Errorf("%d latencies, longest %s", r.Latency.TotalCount(), r.Quantile(1))
 	}

@@ -10,4 +10,4 @@ import (
 // errUnsupported reports a system without epoll.
 var errUnsupported = errors.New("load: the generator needs Linux")
 
-func run(context.Context, Options) (*Result, error) { return nil, errUnsupported }
+func drive(context.Context, DriveOptions, Player) (Cost, error) { return Cost{}, errUnsupported }
