@@ -1,8 +1,10 @@
 // Package deploy holds what is installed beside the binary, so that the binary carries it:
-// the ClickHouse tables of the ledger.
+// the ClickHouse tables of the ledger, and the policy files of the cities with the calendar
+// of working days.
 //
 // The files are read-only and the same in every build of one version. The package does
-// nothing with them; ledger/warehouse/clickhouse applies them and keeps their checksums.
+// nothing with them; ledger/warehouse/clickhouse applies the tables and keeps their
+// checksums, switch/scheme reads the policies.
 package deploy
 
 import (
@@ -13,11 +15,19 @@ import (
 //go:embed clickhouse/*.sql
 var ddl embed.FS
 
+//go:embed schemes/*.yaml
+var schemes embed.FS
+
 // ClickHouseDDL returns the migrations of the ledger's ClickHouse database, in files that
 // sort in the order in which they are applied: "0001_records.sql". A file that was released
 // never changes; a change is a new file.
-func ClickHouseDDL() fs.FS {
-	sub, err := fs.Sub(ddl, "clickhouse")
+func ClickHouseDDL() fs.FS { return below(ddl, "clickhouse") }
+
+// Schemes returns the policy files, one a city ("handan.yaml"), and "calendar.yaml".
+func Schemes() fs.FS { return below(schemes, "schemes") }
+
+func below(files embed.FS, dir string) fs.FS {
+	sub, err := fs.Sub(files, dir)
 	if err != nil {
 		panic("deploy: internal error: " + err.Error())
 	}
