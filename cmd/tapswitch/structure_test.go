@@ -44,13 +44,15 @@ var lattice = map[string][]string{
 		"crypto/pinblock", "crypto/purse", "crypto/qr", "crypto/sm", "crypto/tlv"},
 
 	// The words and the rules.
-	"switch/txn":       {"crypto/pan"},
-	"switch/card":      {"crypto/pan", "switch/txn"},
-	"switch/account":   {"crypto/pan", "switch/txn", "switch/card"},
-	"switch/fare":      {"switch/txn"},
-	"switch/store":     {"crypto/pan", "switch/txn"},
-	"switch/blacklist": {"crypto/pan", "switch/txn", "switch/store"},
-	"switch/engine":    {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store"},
+	"switch/txn":         {"crypto/pan"},
+	"switch/card":        {"crypto/pan", "switch/txn"},
+	"switch/account":     {"crypto/pan", "switch/txn", "switch/card"},
+	"switch/fare":        {"switch/txn"},
+	"switch/store":       {"crypto/pan", "switch/txn"},
+	"switch/blacklist":   {"crypto/pan", "switch/txn", "switch/store"},
+	"switch/engine":      {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store"},
+	"switch/scheme":      {"crypto/pan", "switch/txn", "switch/account", "deploy"},
+	"switch/scheme/duty": {},
 
 	// The hot stores. The local one keeps its list in the replica's compact table.
 	"switch/store/local":      {"crypto/pan", "switch/txn", "switch/store", "switch/blacklist"},
@@ -77,12 +79,16 @@ var lattice = map[string][]string{
 		"switch/bank/message", "switch/bank/link", "switch/bank/route", "switch/bank/secure", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/txn",
 		"switch/card", "switch/store", "switch/engine"},
 
+	// The card desk.
+	"switch/liability": {"switch/txn", "switch/account"},
+	"switch/desk/form": {"crypto/pan", "switch/txn"},
+
 	// What drives the switch from outside knows its words, not its insides.
 	"switch/sim":            {"crypto/pan", "switch/txn", "switch/fare"},
 	"switch/sim/szt":        {"crypto/pan", "switch/txn", "switch/sim"},
 	"switch/sim/faultproxy": {},
 	"switch/sim/bankhost":   {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "switch/bank/message"},
-	"switch/sim/pos":        {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "switch/bank/message"},
+	"switch/sim/pos":        {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "crypto/tlv", "switch/bank/message"},
 	"switch/sim/simtest":    {"crypto/pan", "switch/...", "ledger/..."},
 
 	// The ledger reads records; it knows no card and no store but the outbox.
@@ -116,7 +122,7 @@ var lattice = map[string][]string{
 	// The commands that need no switch.
 	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac",
 		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
-		"switch/sim/bankhost", "switch/sim/pos"},
+		"switch/scheme", "switch/scheme/duty", "switch/txn", "switch/sim/bankhost", "switch/sim/pos"},
 }
 
 // libraries names every library and the one package that may import it. A second name
@@ -166,10 +172,12 @@ var pure = map[string][]string{
 		"encoding/csv", "encoding/hex", "errors", "fmt", "hash", "io", "log/slog", "strconv", "sync"},
 	"switch/txn": {"crypto/sha256", "encoding/binary", "errors", "fmt", "math", "strconv", "strings",
 		"time"},
-	"switch/card":    {"encoding/binary", "errors", "fmt", "slices"},
-	"switch/fare":    {"errors", "fmt", "maps", "slices"},
-	"switch/account": {"bytes", "cmp", "crypto/sha256", "encoding/binary", "encoding/json", "errors", "fmt", "slices"},
-	"switch/store":   {"context", "errors", "fmt", "time"},
+	"switch/card": {"encoding/binary", "errors", "fmt", "slices"},
+	"switch/fare": {"errors", "fmt", "maps", "slices"},
+	"switch/account": {"crypto/sha256", "encoding/binary",
+		"encoding/hex", "encoding/json", "errors", "fmt", "slices"},
+	"switch/liability": {"fmt"},
+	"switch/store":     {"context", "errors", "fmt", "time"},
 	"switch/engine": {"bytes", "cmp", "context", "errors", "fmt", "maps", "slices", "sync", "sync/atomic",
 		"time"},
 }

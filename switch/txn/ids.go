@@ -52,6 +52,25 @@ func (p Position) String() string {
 		"-" + strconv.FormatUint(uint64(p.Seq), 10)
 }
 
+// ParsePosition reads what String writes: "b017-3-42".
+func ParsePosition(s string) (Position, error) {
+	var p Position
+	bucket, rest, ok1 := strings.Cut(s, "-")
+	epoch, seq, ok2 := strings.Cut(rest, "-")
+	digits, ok3 := strings.CutPrefix(bucket, "b")
+	b, err1 := strconv.ParseUint(digits, 10, 8)
+	e, err2 := strconv.ParseUint(epoch, 10, 64)
+	q, err3 := strconv.ParseUint(seq, 10, 64)
+	if !ok1 || !ok2 || !ok3 || err1 != nil || err2 != nil || err3 != nil || b >= BucketCount {
+		return p, fmt.Errorf("%q is no position as b017-3-42", s)
+	}
+	p = Position{Bucket: Bucket(b), Epoch: Epoch(e), Seq: Seq(q)}
+	if p.String() != s {
+		return Position{}, fmt.Errorf("%q is no position as b017-3-42", s)
+	}
+	return p, nil
+}
+
 // TerminalIDMax is the greatest length of a terminal id: ISO 8583 field 41 has
 // 8 characters, a PSAM number 12 digits (DOMAIN.md 1.1).
 const TerminalIDMax = 12

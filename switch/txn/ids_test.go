@@ -75,3 +75,18 @@ func FuzzParseRequestID(f *testing.F) {
 		}
 	})
 }
+
+func TestParsePosition(t *testing.T) {
+	for _, p := range []txn.Position{{}, {Bucket: 17, Epoch: 3, Seq: 42},
+		{Bucket: 63, Epoch: 1<<64 - 1, Seq: 1<<64 - 1}} {
+		if back, err := txn.ParsePosition(p.String()); err != nil || back != p {
+			t.Errorf("%s: %v, %v", p, back, err)
+		}
+	}
+	for _, bad := range []string{"", "b017", "b017-3", "b17-3-42", "b064-3-42", "b017-03-42",
+		"b017-3-42-1", "017-3-42", "b017-+3-42", "b017--3"} {
+		if p, err := txn.ParsePosition(bad); err == nil {
+			t.Errorf("%q was read as %s", bad, p)
+		}
+	}
+}
