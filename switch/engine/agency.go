@@ -21,6 +21,9 @@ func (d *decider) amend() txn.Reason {
 		!old.IsZero() && old != c.Successor) {
 		return txn.ReleaseClosed
 	}
+	if c.Set&txn.ChangeAccount != 0 && !set.Life.Expect(c.Predecessor) {
+		return txn.LimitExceeded
+	}
 	for _, part := range [...]struct {
 		set   txn.ChangeSet
 		apply func()
@@ -32,7 +35,7 @@ func (d *decider) amend() txn.Reason {
 		{txn.ChangeExpiry, func() { set.ExpiresAt = c.ExpiresAt }},
 		{txn.ChangeServed, func() { set.Life.ServedUntil = c.ServedUntil }},
 		{txn.ChangeSuccessor, func() { set.Life.Successor = c.Successor }},
-		{txn.ChangeAccount, func() { set.Life.Account, set.Life.Predecessor = c.Account, c.Predecessor }},
+		{txn.ChangeAccount, func() { set.Life.Account = c.Account }},
 	} {
 		if c.Set&part.set != 0 {
 			part.apply()
@@ -113,19 +116,20 @@ func (d *decider) endTransfer() txn.Reason {
 // transferIn gives a transfer to the successor, once.
 func (d *decider) transferIn() txn.Reason {
 	m, c := d.r.Move, &d.out.Next
+	from := c.Life.Arrival(m.Other)
 	switch {
-	case c.Life.Predecessor.IsZero() || c.Life.Predecessor != m.Other:
+	case from == nil:
 		return txn.NothingToMove
-	case m.Seq <= c.Life.MovedIn:
+	case m.Seq <= from.Seq:
 		d.again = true
 		return txn.ReasonNone
-	case m.Seq != c.Life.MovedIn+1:
+	case m.Seq != from.Seq+1:
 		return txn.NothingToMove
 	}
 	if reason := d.move(d.r.Amount); reason != txn.ReasonNone {
 		return reason
 	}
-	c.Life.MovedIn = m.Seq
+	from.Seq = m.Seq
 	if m.EnteredAt != 0 && !c.Journey.Open() {
 		c.Journey = card.Journey{EnteredAt: m.EnteredAt, Station: m.Station, Line: m.Line,
 			Operator: m.Operator, Request: m.Entry}
