@@ -214,6 +214,7 @@ type CancellationRules struct {
 // be open without a date: where the law is silent it is a product rule.
 type Limits struct {
 	ProductionData Days // first application: data sent upward, from acceptance (HD16)
+	FirstIssue     Days // first application: card handed out, from acceptance
 	Renewal        Days // new card, from acceptance (HD22)
 	Replacement    Days // new card, from acceptance (HD22)
 	RefuseWithin   Days // refusal in writing, from receipt (HD23)
@@ -353,7 +354,8 @@ type namedLimit struct {
 
 func (l *Limits) named() []namedLimit {
 	return []namedLimit{
-		{"production_data", l.ProductionData}, {"renewal", l.Renewal},
+		{"production_data", l.ProductionData}, {"first_issue", l.FirstIssue},
+		{"renewal", l.Renewal},
 		{"replacement", l.Replacement}, {"refuse_within", l.RefuseWithin},
 		{"release", l.Release}, {"cancellation", l.Cancellation},
 		{"suspension", l.Suspension}, {"correction", l.Correction},
