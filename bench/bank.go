@@ -8,9 +8,11 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/tapswitch/tapswitch/bench/iso"
 	"github.com/tapswitch/tapswitch/bench/report"
+	"github.com/tapswitch/tapswitch/crypto/mac"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 )
 
@@ -18,6 +20,8 @@ import (
 const (
 	bankOurs    = "tapswitch"
 	bankBalance = "tapswitch, balance"
+	// withMACs follows the name of a target on whose two sides every message has its MAC.
+	withMACs = ", MACs"
 	// bankShare is the load at which the time that the switch adds is looked at.
 	bankShare = 0.7
 )
@@ -28,7 +32,8 @@ func bankCards(ctx context.Context, b *bench) error {
 	return inScratch(b.dir, func(dir string) error {
 		r, err := b.runISO(ctx, iso.Modes(), iso.Direct(), iso.ThroughJPOS(iso.JPOSOptions{}),
 			iso.ThroughJPOS(iso.JPOSOptions{Nagle: iso.NagleBoth}), b.ours(dir, bankOurs, nil),
-			b.ours(dir, bankBalance, iso.Inquiry))
+			b.ours(dir, bankBalance, iso.Inquiry), directMACs(),
+			b.oursMACs(dir, bankOurs, nil), b.oursMACs(dir, bankBalance, iso.Inquiry))
 		if err != nil {
 			return err
 		}
@@ -36,8 +41,33 @@ func bankCards(ctx context.Context, b *bench) error {
 			b.note("%s", s)
 		}
 		b.addBank(r)
+		if err := b.addCodecs(ctx); err != nil {
+			return err
+		}
 		return b.addBankShare(ctx, dir, r)
 	})
+}
+
+// addCodecs measures what reading and writing a message costs by itself.
+func (b *bench) addCodecs(ctx context.Context) error {
+	for _, c := range iso.Codecs() {
+		for _, cores := range []int{1, 2} {
+			var rates []float64
+			for range max(1, b.size.Rounds-2) {
+				rate, err := c.PerSecond(ctx, cores, b.size.RunFor/2)
+				if err != nil {
+					return err
+				}
+				rates = append(rates, rate)
+			}
+			name := fmt.Sprintf("%s, %d core", c.Name, cores)
+			if cores > 1 {
+				name += "s"
+			}
+			b.Add(report.Of(name, "messages/s", rates...))
+		}
+	}
+	return nil
 }
 
 func (b *bench) runISO(ctx context.Context, modes []iso.Mode, targets ...iso.Target,
@@ -49,23 +79,51 @@ func (b *bench) runISO(ctx context.Context, modes []iso.Mode, targets ...iso.Tar
 	return iso.Run(ctx, o)
 }
 
-// ours is the switch between an acquirer and a bank.
-func (b *bench) ours(dir, name string, request func(*message.Writer, []byte, *message.Spec,
-	*iso.Request) ([]byte, error)) iso.Target {
-	t := iso.Target{Name: name}
-	if request != nil {
-		t.Load = func(l *iso.Load) { l.Make = request }
+// makes writes the requests of a load.
+type makes = func(*message.Writer, []byte, *message.Spec, *iso.Request) ([]byte, error)
+
+// directMACs is no switch at all, with MACs.
+func directMACs() iso.Target {
+	t := iso.Direct()
+	t.Name += withMACs
+	t.Load = func(l *iso.Load) { l.MAC = bankMAC(iso.BankKey()) }
+	return t
+}
+
+// oursMACs is ours with MACs on both sides: the load makes one with the acquirer's key, the
+// switch checks it and makes another with the bank's, the bank checks that, and so back.
+func (b *bench) oursMACs(dir, name string, request makes) iso.Target {
+	t := b.ours(dir, name+withMACs, request)
+	load := t.Load
+	t.Load = func(l *iso.Load) {
+		load(l)
+		l.MAC = bankMAC(iso.AcquirerKey())
 	}
+	return t
+}
+
+// bankMAC is the MAC of a key of the benchmark, which is one of AES.
+func bankMAC(key []byte) *mac.MAC {
+	m, err := iso.NewMAC(key)
+	if err != nil {
+		panic("bench: internal error: " + err.Error())
+	}
+	return m
+}
+
+// ours is the switch between an acquirer and a bank.
+func (b *bench) ours(dir, name string, request makes) iso.Target {
+	t := iso.Target{Name: name, Load: func(l *iso.Load) { l.Make = request }}
 	t.Start = func(ctx context.Context, bank string) (string, func() error, error) {
-		data := filepath.Join(dir, name)
+		data := filepath.Join(dir, strings.ReplaceAll(name, ", ", "-")) // lists are cut at commas
 		if err := os.MkdirAll(data, 0o700); err != nil {
 			return "", nil, err
 		}
-		file := filepath.Join(data, "bank.yaml")
-		if err := os.WriteFile(file, fmt.Appendf(nil, bankFile, bank), 0o600); err != nil {
+		settings, err := bankSettings(data, bank, strings.HasSuffix(name, withMACs))
+		if err != nil {
 			return "", nil, err
 		}
-		c, err := b.startSwitch(ctx, data, "bank.file="+file)
+		c, err := b.startSwitch(ctx, data, settings...)
 		if err != nil {
 			return "", nil, err
 		}
@@ -81,13 +139,30 @@ func (b *bench) ours(dir, name string, request func(*message.Writer, []byte, *me
 	return t
 }
 
+// bankSettings writes the bank file of a switch, and its key ring where it needs one, and
+// returns the settings that name them.
+func bankSettings(data, bank string, macs bool) (settings []string, err error) {
+	var keys [2]string
+	if macs {
+		if settings, err = bankRing(data); err != nil {
+			return nil, err
+		}
+		for i, name := range []string{"acquirer", "bank"} {
+			keys[i] = fmt.Sprintf(", keys: {mac: %s, mac_key: mac/%s}", iso.MACScheme, name)
+		}
+	}
+	file := filepath.Join(data, "bank.yaml")
+	text := fmt.Appendf(nil, bankFile, bank, keys[0], keys[1])
+	return append(settings, "bank.file="+file), os.WriteFile(file, text, 0o600)
+}
+
 // bankFile connects an acquirer and a bank that both speak ISO 8583:1987 in ASCII.
 const bankFile = `
 acquirer: "48025800"
 listeners:
-  - {name: acq, address: "127.0.0.1:0", spec: iso87_ascii, acquirer: "48025800"}
+  - {name: acq, address: "127.0.0.1:0", spec: iso87_ascii, acquirer: "48025800"%[2]s}
 links:
-  - {name: bank, addresses: ["%[1]s", "%[1]s"], spec: iso87_ascii, sign_on: none, in_flight: 60000}
+  - {name: bank, addresses: ["%[1]s", "%[1]s"], spec: iso87_ascii, sign_on: none, in_flight: 60000%[3]s}
 routes:
   - {name: all, issuer: BANK, links: [bank]}
 `
@@ -135,6 +210,9 @@ func (b *bench) addBank(r *iso.Report) {
 	b.note("One load generator and one bank that approves everything, the same for all. The switch " +
 		"commits each purchase durably as pending before it forwards it and as approved before it " +
 		"answers; jPOS (QServer, asynchronous QMUX, one channel) keeps nothing.")
+	b.note("Rows with MACs: AES-CMAC on every message, made and checked on both sides of the " +
+		"switch under two keys of its key ring. jPOS computes none in any row, so that a ratio " +
+		"with MACs is of the switch with them to jPOS without.")
 	for _, row := range r.Rows {
 		name := fmt.Sprintf("%s, %s", row.Target, row.Mode)
 		b.Add(report.Of(name, "messages/s", row.PerSecond()...))
@@ -152,13 +230,23 @@ func (b *bench) addBank(r *iso.Report) {
 			continue
 		}
 		for _, name := range []string{"jPOS", "jPOS, Nagle"} {
-			if jpos = r.Row(name, m); jpos == nil {
-				continue
+			if jpos = r.Row(name, m); jpos != nil {
+				b.addThroughput(r, jpos)
 			}
-			b.Add(report.Of(fmt.Sprintf("throughput to %s, %s", name, m), "ratio",
-				divided(ours.PerSecond(), jpos.PerSecond())...).AtLeast(1.5))
-			b.Add(report.Of(fmt.Sprintf("throughput of balances to %s, %s", name, m), "ratio",
-				divided(r.Row(bankBalance, m).PerSecond(), jpos.PerSecond())...).AtLeast(2.5))
+		}
+	}
+}
+
+// addThroughput adds how much more the switch does than jPOS, without and with MACs.
+func (b *bench) addThroughput(r *iso.Report, jpos *iso.Row) {
+	for _, macs := range []string{"", withMACs} {
+		for _, of := range []struct {
+			what, row string
+			target    float64
+		}{{"throughput", bankOurs, 1.5}, {"throughput of balances", bankBalance, 2.5}} {
+			row := r.Row(of.row+macs, jpos.Mode)
+			b.Add(report.Of(fmt.Sprintf("%s%s to %s, %s", of.what, macs, jpos.Target, jpos.Mode),
+				"ratio", divided(row.PerSecond(), jpos.PerSecond())...).AtLeast(of.target))
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/tapswitch/tapswitch/crypto/mac"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 )
 
@@ -43,8 +44,8 @@ const bufferMax = 64 << 10
 var approval = []byte("B00001")
 
 // ServeBank serves a bank on a loopback port that approves whatever it is asked: requests
-// and advices of the classes 1, 2, 4 and 8. It keeps nothing, checks nothing but the format,
-// and is faster than anything that stands before it. It prints its address to out and ends
+// and advices of the classes 1, 2, 4 and 8. It keeps nothing, checks nothing but the format and
+// MACs where there are any (those of BankKey; the answers then have theirs), and is faster than anything that stands before it. It prints its address to out and ends
 // with ctx or when in ends.
 func ServeBank(ctx context.Context, in io.Reader, out io.Writer, f Format) error {
 	bank, err := startBank(f)
@@ -71,6 +72,7 @@ func ServeBank(ctx context.Context, in io.Reader, out io.Writer, f Format) error
 type bankServer struct {
 	spec    *message.Spec
 	framing message.Framing
+	mac     *mac.MAC
 	ln      net.Listener
 	done    sync.WaitGroup
 
@@ -85,11 +87,15 @@ func startBank(f Format) (*bankServer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
+	key, err := NewMAC(BankKey())
+	if err != nil {
+		return nil, err
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
-	b := &bankServer{spec: spec, framing: f.Framing, ln: ln, conns: map[net.Conn]bool{}}
+	b := &bankServer{spec: spec, framing: f.Framing, mac: key, ln: ln, conns: map[net.Conn]bool{}}
 	b.done.Add(1)
 	go b.accept()
 	return b, nil
@@ -154,7 +160,7 @@ func (b *bankServer) serve(c net.Conn) error {
 	var (
 		in, out = make([]byte, bufferMax), make([]byte, 0, bufferMax)
 		have    = 0
-		teller  = clerk{spec: b.spec}
+		teller  = clerk{spec: b.spec, mac: b.mac}
 	)
 	for {
 		n, err := c.Read(in[have:])
@@ -191,6 +197,7 @@ func (b *bankServer) serve(c net.Conn) error {
 // clerk makes answers. It belongs to one goroutine.
 type clerk struct {
 	spec *message.Spec
+	mac  *mac.MAC // of messages that have one
 	view message.View
 	w    message.Writer
 	buf  []byte
@@ -209,6 +216,12 @@ func (t *clerk) answer(frame []byte) ([]byte, error) {
 	if !ok {
 		return nil, errBank
 	}
+	signed := t.view.Has(64) || t.view.Has(128)
+	if signed {
+		if err := message.Verify(t.spec, frame, t.mac); err != nil {
+			return nil, err
+		}
+	}
 	t.envelope(frame)
 	t.w.Begin(t.buf[:0], t.spec, mti)
 	network := mti.Class() == message.Network
@@ -225,7 +238,11 @@ func (t *clerk) answer(frame []byte) ([]byte, error) {
 		}
 	}
 	var err error
-	t.buf, err = t.w.Finish()
+	if signed {
+		t.buf, err = t.w.FinishMAC(t.mac)
+	} else {
+		t.buf, err = t.w.Finish()
+	}
 	return t.buf, err
 }
 

@@ -16,6 +16,10 @@
 // generator runs on Linux alone. Exported functions may be called from any goroutine, but two
 // loads at a time disturb each other.
 //
-// The package keeps no state on disk but scratch folders of child processes, computes no
-// MAC (Load.Make may), retries nothing, and decides nothing about the product.
+// Messages have MACs where Load.MAC says so, with keys that are no secret: the load makes those
+// of requests and checks those of answers, and the bank checks what has one and answers alike.
+// Codecs are measured without sockets, moov-io/iso8583 among them.
+//
+// The package keeps no state on disk but scratch folders of child processes, retries nothing,
+// and decides nothing about the product.
 package iso

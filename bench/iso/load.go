@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/bench/load"
+	"github.com/tapswitch/tapswitch/crypto/mac"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 )
 
@@ -30,6 +31,16 @@ type Request struct {
 	// Sent is field 7, MMDDhhmmss, RRN field 37.
 	Sent [10]byte
 	RRN  [12]byte
+	// MAC makes the message's; nil for none.
+	MAC *mac.MAC
+}
+
+// finish ends a message, with its MAC where there is one.
+func (r *Request) finish(w *message.Writer) ([]byte, error) {
+	if r.MAC != nil {
+		return w.FinishMAC(r.MAC)
+	}
+	return w.Finish()
 }
 
 // Load says what is sent how. Addr, Format, Connections and Duration are needed.
@@ -51,6 +62,8 @@ type Load struct {
 	Slice time.Duration
 	// Begin is field 7 of the first request, by default the present.
 	Begin time.Time
+	// MAC is made for every request, and every answer must have its own; nil for neither.
+	MAC *mac.MAC
 	// Make writes the request, Purchase by default: into dst, without the length. An error
 	// ends the load. It must put r.STAN into field 11; an answer is also held against
 	// r.Sent when it has field 7.
@@ -152,7 +165,7 @@ func acquired(w *message.Writer, dst []byte, s *message.Spec, r *Request, code s
 	w.Put(41, terminalID(r.Connection))
 	w.Put(42, []byte("898000000000001"))
 	w.Put(49, []byte("156"))
-	return w.Finish()
+	return r.finish(w)
 }
 
 // TerminalPurchase writes a purchase as a UnionPay terminal sends it, without a MAC: format

@@ -45,7 +45,7 @@ type player struct {
 
 func runLoad(ctx context.Context, o *Load, spec *message.Spec) (*Result, error) {
 	p := &player{o: o, spec: spec, second: -1, t: load.NewTally(o.Warmup, o.Slice),
-		total: uint64(o.Rate * o.Duration.Seconds())}
+		total: uint64(o.Rate * o.Duration.Seconds()), request: Request{MAC: o.MAC}}
 	for range o.Connections {
 		p.flights = append(p.flights, map[uint32]flight{})
 	}
@@ -175,6 +175,11 @@ func (p *player) Receive(l *load.Lines, i int, in []byte) (used int, err error) 
 		sum, err := message.Peek(p.spec, frame)
 		if err != nil {
 			return 0, fmt.Errorf("load: answer: %w", err)
+		}
+		if p.o.MAC != nil {
+			if err := message.VerifySummary(p.spec, frame, &sum, p.o.MAC); err != nil {
+				return 0, fmt.Errorf("load: answer: %w", err)
+			}
 		}
 		p.match(p.flights[i], &sum, now)
 	}
