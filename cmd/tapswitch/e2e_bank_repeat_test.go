@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/sim/pos"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -348,4 +350,77 @@ func (w *bankTown) partialColumn(value string) {
 	if err := os.WriteFile(path, []byte(strings.Join(rows, "\n")+"\n"), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// loadTown is a switch with the purses of a small city behind a bank that approves everything.
+func loadTown(t testing.TB, p bankPlan) (*bankTown, []pan.Number) {
+	t.Helper()
+	plan := e2ePlan(t, 1, 8)
+	file := p.file
+	p.file = func(f *bankFile) {
+		f.whole["purse_bins"] = []string{"31"}
+		if file != nil {
+			file(f)
+		}
+	}
+	w := newBankTown(t, p)
+	c := sim.NewClient(sim.ClientOptions{Addr: w.node.gate()})
+	defer c.Close()
+	if _, err := sim.EnrolAll(t.Context(), c, w.node.secret(adminTokenFile),
+		plan.Enrolments()); err != nil {
+		t.Fatal(err)
+	}
+	var purses []pan.Number
+	for _, card := range plan.Cards {
+		if strings.HasPrefix(card.Number.Digits(), "31") {
+			purses = append(purses, card.Number)
+		}
+	}
+	if len(purses) == 0 {
+		t.Fatal("the plan has no purse")
+	}
+	return w, purses
+}
+
+// TestE2EBankCashLoad: a load against cash is repeated, reversed, and reversed before it came;
+// however often its purse was loaded the same day; and counts once in the settlement, as does
+// one that a bank pays for.
+func TestE2EBankCashLoad(t *testing.T) {
+	t.Parallel()
+	w, purses := loadTown(t, bankPlan{})
+	l, purse := w.till(1), purses[0]
+	l.signOnPlain()
+	before := w.purse(purse)
+	want := func(when string, delta int64) {
+		t.Helper()
+		if got := w.purse(purse) - before; got != delta {
+			t.Errorf("%s: the purse has %d more, want %d", when, got, delta)
+		}
+	}
+	for range 30 { // more than a card remembers of what is not young
+		l.want(l.load(&tillCashLoad, 1, 10, purse), "00")
+	}
+	s := l.load(&tillCashLoad, 1, 2_000, purse)
+	first := l.frames(l.request(s))
+	w.nextSecond()
+	if again := l.frames(l.request(s)); !bytes.Equal(again, first) {
+		t.Errorf("again: %x, was %x", again, first)
+	}
+	want("loaded", 2_300)
+	l.undo(s, "00")
+	l.undo(s, "00") // said again
+	want("reversed", 300)
+	early := l.load(&tillCashLoad, 1, 500, purse)
+	l.undo(early, "25")
+	if code := l.do(early); code == "00" {
+		t.Error("a load whose reversal came first is approved")
+	}
+	want("reversed first", 300)
+	l.want(l.load(&tillBankLoad, 2, 700, purse), "00")
+	want("loaded from a bank", 1_000)
+	w.settled()
+	if v := l.settle(message.Totals{DebitAmount: 1_000, DebitCount: 31}); v != message.Balanced {
+		t.Errorf("verdict %v, want balanced", v)
+	}
+	w.reconcile()
 }

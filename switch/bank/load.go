@@ -98,7 +98,7 @@ func (o *order) cashLoad(ctx context.Context) answer {
 		return answer{code: txn.NoRoute.Text().Field39}
 	}
 	r := o.purseRequest(txn.Load)
-	r.ServiceAt = o.sw.dayBegan(o.now) // the same for every copy of the day
+	r.Untimed = true // copies differ in the time of receipt only
 	a := o.sw.step(ctx, r)
 	if a.Err != nil {
 		o.sw.fault("cash load", a.Err)

@@ -387,6 +387,9 @@ func (o *order) reverse(ctx context.Context) answer {
 	if code := o.read(); code != "" {
 		return answer{code: code}
 	}
+	if string(o.sum.ProcessingCode[:2]) == intent.CodeCashLoad {
+		return o.reverseCash(ctx)
+	}
 	work := o.work
 	if o.sum.Has(37) && o.original.Counter == 0 {
 		work.OriginalRRN = o.sum.RRN
@@ -408,6 +411,24 @@ func (o *order) reverse(ctx context.Context) answer {
 		out.rrn = a.Bank.RRN
 	}
 	return out
+}
+
+// reverseCash takes back a load against cash, or makes sure that it never happens. No bank is
+// told: there was none.
+func (o *order) reverseCash(ctx context.Context) answer {
+	if _, ok := o.purse(); !ok {
+		return answer{code: codeUnknown}
+	}
+	r := o.purseRequest(txn.Reversal) // its id is that of the reversal
+	r.Original, r.Amount, r.Untimed = o.original, 0, true
+	r.Original.Counter |= counterLoad
+	a := o.sw.step(ctx, r)
+	if a.Err != nil || a.Decision.Reason.Retryable() {
+		o.sw.fault("reversal of a cash load", a.Err)
+		return answer{none: true} // the terminal says it again
+	}
+	o.sw.stats.Reversals.Add(1)
+	return answer{code: codeFor(a.Decision, [2]byte{})}
 }
 
 // fault notes that something of the switch itself failed.

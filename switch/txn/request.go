@@ -70,6 +70,9 @@ type Request struct {
 	// Change is set for Amend, Move for TransferOut and TransferIn.
 	Change *CardChange
 	Move   *Move
+	// Untimed says that the sender gave no service time: ServiceAt is that of receipt, and
+	// differs between the copies of a request.
+	Untimed bool
 	// Bank is set for the kinds of a bank card, nil for all others.
 	Bank *BankWork
 }
@@ -185,7 +188,7 @@ func (r *Request) Fingerprint() Fingerprint {
 // servedAt is the service time as far as the sender gave it: terminals of banks often send
 // none, and then it is the time of receipt, which differs between the copies of a request.
 func (r *Request) servedAt() Millis {
-	if r.Bank != nil {
+	if r.Bank != nil || r.Untimed {
 		return 0
 	}
 	return r.ServiceAt

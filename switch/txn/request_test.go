@@ -17,6 +17,7 @@ var notDigested = map[string]string{
 	"Place.Funding": "the registry's",
 	"ListEpoch":     "what the terminal holds at the moment of the copy",
 	"ReceivedAt":    "each copy has its own", "Deadline": "each copy has its own",
+	"Untimed":       "it only says that the service time is not digested",
 	"Listing.Actor": "the desk's name for itself", "Listing.Note": "a remark",
 	"Listing.From.Reason": "what the desk saw when it asked", "Listing.From.Scope": "the same",
 }
@@ -137,6 +138,19 @@ func change(v reflect.Value) {
 		change(v.Index(v.Len() - 1))
 	default:
 		panic("no change for " + v.Kind().String())
+	}
+}
+
+// Copies of a request whose sender gave no time are one request.
+func TestFingerprintOfUntimedRequests(t *testing.T) {
+	a := txn.Request{Kind: txn.Load, Untimed: true, ServiceAt: 1, Amount: 5}
+	b := a
+	b.ServiceAt = 2
+	if a.Fingerprint() != b.Fingerprint() {
+		t.Error("the time of receipt is digested")
+	}
+	if b.Amount++; a.Fingerprint() == b.Fingerprint() {
+		t.Error("the amount is not digested")
 	}
 }
 

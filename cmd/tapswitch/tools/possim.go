@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/sim/pos"
 )
@@ -23,6 +24,8 @@ type posSimOptions struct {
 	run           pos.Options
 	bins          []string
 	cards         int
+	purses        []string
+	city          bool
 	mix           []string
 	tpdu          string
 	master        string
@@ -37,12 +40,15 @@ func POSSim() *cobra.Command {
 		Use: "pos-sim", Short: "Let card terminals do a day's work",
 		Long: "Terminals sign on, sell, void, refund, reserve and complete, reverse what is not " +
 			"answered, settle and sign off, against a switch or a bank-sim with --spec cup_pos. " +
+			"With --city, against a switch only, they also get their parameters, keys and " +
+			"applications first, adjust sales, take tips, and load the purses of --purses. " +
 			"Each keeps a book of its own and holds every answer against it; exit code 6 when " +
 			"the two contradict each other, 1 when a terminal does not get through its " +
 			"day.\n\n--terminals-file writes the terminals as the CSV file that the switch " +
 			"reads; without --target nothing else is done. Faults are in 1/10,000 of the sales. " +
 			"Card numbers are made up from --bins.",
 		Example: "  tapswitch pos-sim --target :9200 --terminals 4 --bins 622260\n" +
+			"  tapswitch pos-sim --target :8600 --terminals 4 --city --purses 3104000012345678901\n" +
 			"  tapswitch pos-sim --terminals 50 --terminals-file terminals.csv --master-key-name tmk-test",
 		Args: func(c *cobra.Command, args []string) error {
 			return cli.WithCode(cli.ExitUsage, cobra.NoArgs(c, args))
@@ -68,6 +74,11 @@ func (o *posSimOptions) add(c *cobra.Command) {
 	flags.StringSliceVar(&o.bins, "bins", []string{"622260"}, "first digits of the cards")
 	flags.IntVar(&o.cards, "cards", 100, "how many cards come to the tills")
 	flags.StringSliceVar(&o.mix, "mix", nil, "weights of kinds: purchase=50,void=5 …")
+	flags.BoolVar(&o.city, "city", false, "a day with downloads, adjustments, tips and loads")
+	flags.StringSliceVar(&o.purses, "purses", nil, "card numbers of the purses that are loaded")
+	flags.Int64Var(&r.LoadMax, "load-max", 0, "largest load in minor units (default 10000)")
+	flags.Int64Var(&r.TipPercent, "tip-percent", 0, "largest tip in percent (default 15)")
+	flags.BoolVar(&r.Downloads, "downloads", false, "get parameters, keys and applications first")
 	flags.StringVar(&r.Merchant, "merchant", "", "merchant of the terminals (15 characters)")
 	flags.Int64Var(&r.AmountMin, "amount-min", 0, "smallest sale in minor units (default 100)")
 	flags.Int64Var(&r.AmountMax, "amount-max", 0, "largest sale in minor units (default 50000)")
@@ -106,7 +117,20 @@ func (o *posSimOptions) options() (r pos.Options, err error) {
 		}
 		r.TPDU = message.TPDU(raw)
 	}
+	for _, text := range o.purses {
+		purse, err := pan.Parse(text)
+		if err != nil {
+			return r, fmt.Errorf("--purses: %w", err)
+		}
+		r.Purses = append(r.Purses, purse)
+	}
 	r.Mix, err = parseMix(o.mix)
+	if o.city {
+		r.Downloads = true
+		if r.Mix == nil {
+			r.Mix = pos.CityMix()
+		}
+	}
 	return r, err
 }
 

@@ -65,21 +65,21 @@ type posType struct {
 }
 
 var posTypes = map[posType]Ask{
-	{0x0200, "00", "00", "22"}:       askPurchase,
-	{0x0200, "20", "00", "23"}:       askVoid,
-	{0x0220, "20", "00", "25"}:       askRefund,
-	{0x0100, "03", "06", "10"}:       askPreAuth,
-	{0x0100, "20", "06", "11"}:       askVoid,
-	{0x0200, "00", "06", "20"}:       askCompletion,
-	{0x0200, "20", "06", "21"}:       askVoid,
-	{0x0220, "00", "06", "24"}:       askCompleted,
-	{0x0220, "00", "00", "30"}:       askSold,
-	{0x0220, "00", "00", TypeAdjust}: askAmendment,
-	{0x0220, "00", "00", TypeTip}:    askAmendment,
-	{0x0200, "31", "00", "01"}:       askBalance,
-	{0x0200, "60", "91", "45"}:       askLoad,
-	{0x0200, "62", "91", "47"}:       askLoad,
-	{0x0200, "63", "91", "46"}:       {CashLoad, txn.Load, route.Load, false},
+	{0x0200, "00", "00", "22"}:         askPurchase,
+	{0x0200, "20", "00", "23"}:         askVoid,
+	{0x0220, "20", "00", "25"}:         askRefund,
+	{0x0100, "03", "06", "10"}:         askPreAuth,
+	{0x0100, "20", "06", "11"}:         askVoid,
+	{0x0200, "00", "06", "20"}:         askCompletion,
+	{0x0200, "20", "06", "21"}:         askVoid,
+	{0x0220, "00", "06", "24"}:         askCompleted,
+	{0x0220, "00", "00", "30"}:         askSold,
+	{0x0220, "00", "00", TypeAdjust}:   askAmendment,
+	{0x0220, "00", "00", TypeTip}:      askAmendment,
+	{0x0200, "31", "00", "01"}:         askBalance,
+	{0x0200, "60", "91", "45"}:         askLoad,
+	{0x0200, "62", "91", "47"}:         askLoad,
+	{0x0200, CodeCashLoad, "91", "46"}: {CashLoad, txn.Load, route.Load, false},
 }
 
 // TypeAdjust and TypeTip are field 60.1 of an adjustment and of a tip.
@@ -87,6 +87,9 @@ const (
 	TypeAdjust = "32"
 	TypeTip    = "34"
 )
+
+// CodeCashLoad begins the processing code of a load against cash, and of its reversal.
+const CodeCashLoad = "63"
 
 // posNetwork tells the management messages of UnionPay terminals apart by field 60.3.
 var posNetwork = map[string]Action{
@@ -181,7 +184,7 @@ func classifyFinancial(d message.Dialect, first message.MTI, sum *message.Summar
 		return askRefund
 	case "60", "62":
 		return askLoad
-	case "63":
+	case CodeCashLoad:
 		return Ask{CashLoad, txn.Load, route.Load, false}
 	}
 	return Ask{}

@@ -41,11 +41,18 @@ const (
 	CompletionAdvice
 	OfflineSale
 	Balance
+	// Adjust and Tip give an earlier sale another amount.
+	Adjust
+	Tip
+	// Load loads a purse from a bank card, CashLoad against cash.
+	Load
+	CashLoad
 	kindEnd
 )
 
 var kindNames = [kindEnd]string{"purchase", "void", "refund", "pre_auth", "pre_auth_void",
-	"completion", "completion_void", "completion_advice", "offline_sale", "balance"}
+	"completion", "completion_void", "completion_advice", "offline_sale", "balance", "adjust", "tip", "load",
+	"cash_load"}
 
 // String returns the name as in reports and mixes.
 func (k Kind) String() string { return kindNames[min(k, kindEnd-1)] }
@@ -72,6 +79,13 @@ type Mix map[Kind]int
 func DefaultMix() Mix {
 	return Mix{Purchase: 55, Void: 8, Refund: 6, PreAuth: 10, PreAuthVoid: 3, Completion: 5,
 		CompletionVoid: 1, CompletionAdvice: 2, OfflineSale: 4, Balance: 6}
+}
+
+// CityMix is the day of a shop that loads purses and whose guests tip. It needs Purses.
+func CityMix() Mix {
+	m := DefaultMix()
+	m[Adjust], m[Tip], m[Load], m[CashLoad] = 3, 5, 6, 6
+	return m
 }
 
 // Faults are what a terminal does wrong on purpose, in 1/10,000 of its sales.
@@ -111,7 +125,15 @@ type Options struct {
 	Cards                []pan.Number
 	AmountMin, AmountMax int64
 	Amounts              []int64
-	Seed                 uint64
+	// Purses are the purses that are loaded. LoadMax bounds a load, default 100.00.
+	Purses  []pan.Number
+	LoadMax int64
+	// TipPercent is how far tips go, default 15.
+	TipPercent int64
+	// Downloads has each terminal get its parameters, the black list, the public keys and
+	// the applications after its first sign-on; what the host does not offer is left out.
+	Downloads bool
+	Seed      uint64
 	// MasterKey is the test key that working keys are opened with, 16 bytes; without one no
 	// message has a MAC. Network is the kind of sign-on: 001, 003 (default) or 004.
 	MasterKey []byte
@@ -174,6 +196,8 @@ func (o *Options) fillIn() {
 	orElse(&o.AmountMin, 100)
 	orElse(&o.AmountMax, max(50_000, o.AmountMin))
 	orElse(&o.Network, "003")
+	orElse(&o.LoadMax, 10_000)
+	orElse(&o.TipPercent, 15)
 	orElse(&o.Batch, 1)
 	orElse(&o.Timeout, time.Minute)
 	orElse(&o.RetryDelay, time.Second)
@@ -233,6 +257,12 @@ func (o *Options) checkMix() error {
 	}
 	if sum == 0 {
 		return fmt.Errorf("%w: the mix is empty", ErrOptions)
+	}
+	if o.Mix[Load]+o.Mix[CashLoad] > 0 && len(o.Purses) == 0 {
+		return fmt.Errorf("%w: loads without purses", ErrOptions)
+	}
+	if o.LoadMax < 1 || o.LoadMax > message.AmountMax || o.TipPercent < 1 || o.TipPercent > 100 {
+		return fmt.Errorf("%w: loads up to %d, tips up to %d %%", ErrOptions, o.LoadMax, o.TipPercent)
 	}
 	return nil
 }

@@ -47,9 +47,47 @@ type Row struct {
 	// Closed says that a void or completion has used it up; Refunded what went back.
 	Closed   bool  `json:"closed,omitempty"`
 	Refunded int64 `json:"refunded_minor,omitempty"`
+	// Amended is what adjustments and tips have added to a sale, Difference what an
+	// adjustment or tip added itself.
+	Amended    int64 `json:"amended_minor,omitempty"`
+	Difference int64 `json:"difference_minor,omitempty"`
+	// Purse is what a load went to.
+	Purse pan.Number `json:"purse"`
 	// Original is the trace number of what it refers to, 0 none.
 	Original uint32 `json:"original,omitempty"`
 	original *Row
+}
+
+// left is what can still be given back.
+func (r *Row) left() int64 { return min(r.Minor, r.Minor+r.Amended) - r.Refunded }
+
+// Moved is what the row moves out of the card's account, or into a purse for a cash load, as
+// far as the terminal knows.
+func (r *Row) Moved() int64 {
+	if r.State != Approved {
+		return 0
+	}
+	switch r.Kind {
+	case Purchase, OfflineSale, Completion, CompletionAdvice, Load, CashLoad:
+		return r.Minor
+	case Refund:
+		return -r.Minor
+	case Void, CompletionVoid:
+		return -r.Minor
+	case Adjust, Tip:
+		return r.Difference
+	}
+	return 0
+}
+
+// Downloads counts what a terminal got.
+type Downloads struct {
+	Parameters   int `json:"parameter_bytes"`
+	Listed       int `json:"black_list_cards"`
+	Keys         int `json:"public_keys"`
+	Applications int `json:"applications"`
+	// NotOffered are the codes of field 60.3 that the host does not support.
+	NotOffered []string `json:"not_offered,omitempty"`
 }
 
 // TerminalReport is the day of a terminal.
@@ -64,6 +102,7 @@ type TerminalReport struct {
 	Credits     int             `json:"credits"`
 	Verdict     message.Verdict `json:"verdict"`
 	Uploaded    int             `json:"uploaded_rows,omitempty"`
+	Downloads   *Downloads      `json:"downloads,omitempty"`
 	Traffic
 	// Rows are the terminal's book, for who compares it with the switch's.
 	Rows []Row `json:"-"`
@@ -85,6 +124,8 @@ type Traffic struct {
 	DuplicatesSent    int `json:"duplicates_sent"`
 	DuplicatesRefused int `json:"duplicates_refused"`
 	ExtraAnswers      int `json:"extra_answers"`
+	// Scripts are the issuers' scripts whose result was told.
+	Scripts int `json:"scripts"`
 	// LateAnswers came after the reversal had begun. WrongAnswers are not believed.
 	LateAnswers  int `json:"late_answers"`
 	WrongAnswers int `json:"wrong_answers"`
@@ -105,6 +146,7 @@ func (t *Traffic) add(o *Traffic) {
 	t.DuplicatesSent += o.DuplicatesSent
 	t.DuplicatesRefused += o.DuplicatesRefused
 	t.ExtraAnswers += o.ExtraAnswers
+	t.Scripts += o.Scripts
 	t.LateAnswers += o.LateAnswers
 	t.WrongAnswers += o.WrongAnswers
 	t.MACFailures += o.MACFailures

@@ -42,6 +42,14 @@ func formOf(k Kind) form {
 		return form{0x0220, "000000", "00", "30", OfflineSale, nil}
 	case Balance:
 		return form{0x0200, "310000", "00", "01", Balance, nil}
+	case Adjust:
+		return form{0x0220, "000000", "00", "32", Purchase, sales}
+	case Tip:
+		return form{0x0220, "000000", "00", "34", Purchase, sales}
+	case Load:
+		return form{0x0200, "600000", "91", "45", Load, nil}
+	case CashLoad:
+		return form{0x0200, "630000", "91", "46", CashLoad, nil}
 	}
 	return form{0x0200, "000000", "00", "22", Purchase, nil}
 }
@@ -75,8 +83,9 @@ func (t *terminal) transact(ctx context.Context, from time.Time) {
 		t.latency = append(t.latency, time.Since(from))
 		t.book(r, a)
 		if faults.Repeat > 0 {
-			t.repeat(ctx, r, m, t.expect(r, &f))
+			t.repeat(ctx, r, m, a)
 		}
+		t.runScript(ctx, r, &f, a)
 	case r.Kind == Balance: // no money: nothing to take back
 		r.State = Unanswered
 	case f.advice(): // it has happened: the host must be told, never asked to forget
@@ -124,8 +133,15 @@ func (t *terminal) choose() *Row {
 	r := &Row{Kind: kind, Card: t.o.Cards[t.random.IntN(len(t.o.Cards))], Minor: t.amount()}
 	f := formOf(kind)
 	if f.originals == nil {
-		if kind == Balance {
+		switch kind {
+		case Balance:
 			r.Minor = 0
+		case Load, CashLoad:
+			r.Minor = 1 + r.Minor%t.o.LoadMax
+			r.Purse = t.o.Purses[t.random.IntN(len(t.o.Purses))]
+			if kind == CashLoad {
+				r.Card = r.Purse
+			}
 		}
 		return r
 	}
@@ -137,9 +153,15 @@ func (t *terminal) choose() *Row {
 	r.original, r.Card, r.Original = o, o.Card, o.STAN
 	switch kind {
 	case Refund:
-		r.Minor = 1 + t.random.Int64N(o.Minor-o.Refunded)
+		r.Minor = 1 + t.random.Int64N(o.left())
 	case Completion, CompletionAdvice:
 		r.Minor = 1 + t.random.Int64N(o.Minor)
+	case Tip:
+		most := o.Minor + o.Minor*t.o.TipPercent/100
+		r.Minor = o.Minor + o.Amended
+		r.Minor += t.random.Int64N(max(most-r.Minor, 0) + 1)
+	case Adjust:
+		r.Minor = max(o.Refunded, 1) + t.random.Int64N(o.Minor)
 	default:
 		r.Minor = o.Minor
 	}
@@ -161,8 +183,8 @@ func (t *terminal) pick(kinds []Kind) *Row {
 	var fit []*Row
 	for _, r := range t.rows[max(0, len(t.rows)-lookBack):] {
 		for _, k := range kinds {
-			if r.Kind == k && r.State == Approved && !r.Closed && r.Refunded < r.Minor &&
-				(r.Refunded == 0 || !whole) {
+			if r.Kind == k && r.State == Approved && !r.Closed && r.left() > 0 &&
+				(r.Refunded == 0 && r.Amended == 0 || !whole) {
 				fit = append(fit, r)
 			}
 		}
@@ -189,6 +211,9 @@ func (t *terminal) sale(r *Row, f *form) (*message.Message, error) {
 		m.SetDigits(14, "3012"), m.SetDigits(25, f.condition), m.SetText(49, "156"))
 	if r.Kind != Balance {
 		err = errors.Join(err, m.SetAmount(r.Minor))
+	}
+	if r.Kind == Load {
+		err = errors.Join(err, m.SetBytes(62, []byte(r.Purse.Digits())))
 	}
 	if o := r.original; o != nil {
 		digits, e := message.Original{Batch: o.Batch, STAN: stanDigits(o.STAN), Date: o.Date}.Digits()
@@ -244,6 +269,9 @@ func (t *terminal) book(r *Row, a *message.Message) {
 	switch r.Kind {
 	case Refund:
 		o.Refunded += r.Minor
+	case Adjust, Tip:
+		r.Difference = r.Minor - o.Minor - o.Amended
+		o.Amended = r.Minor - o.Minor
 	default:
 		o.Closed = true
 		if r.Kind == CompletionVoid && o.original != nil {
@@ -253,18 +281,23 @@ func (t *terminal) book(r *Row, a *message.Message) {
 }
 
 // repeat sends an answered request again and wants the same answer.
-func (t *terminal) repeat(ctx context.Context, r *Row, m *message.Message, e *expectation) {
+func (t *terminal) repeat(ctx context.Context, r *Row, m, first *message.Message) {
 	if t.stale {
 		return
 	}
 	t.report.RepeatsSent++
-	a, err := t.ask(ctx, m, e)
+	f := formOf(r.Kind)
+	a, err := t.ask(ctx, m, t.expect(r, &f))
 	if err != nil {
 		return
 	}
-	auth, _ := a.Text(38)
-	if a.ResponseCode() != r.Code || a.RRN() != r.RRN || auth != r.Auth {
-		t.contradict("number %d was answered %q, its repeat %q", r.STAN, r.Code, a.ResponseCode())
+	for n := range 64 { // up to the MAC, which is made anew
+		was, had := first.Bytes(n)
+		is, has := a.Bytes(n)
+		if had != has || string(was) != string(is) {
+			t.contradict("number %d was answered %q, its repeat %q: field %d differs", r.STAN, r.Code,
+				a.ResponseCode(), n)
+		}
 	}
 }
 

@@ -10,17 +10,17 @@ import (
 // rowsPerUpload is how many rows a batch upload message holds.
 const rowsPerUpload = 8
 
-// totals are what the cashier believes of the batch: debits are sales that were not voided,
-// credits are refunds. Reversed and unanswered rows do not count.
+// totals are what the cashier believes of the batch: debits are loads and sales that were not
+// voided, with what was added to them, credits are refunds. Reversed and unanswered rows do not count.
 func (t *terminal) totals() (s message.Totals) {
 	for _, r := range t.rows {
 		if r.State != Approved || r.Batch != t.report.Batch {
 			continue
 		}
 		switch r.Kind {
-		case Purchase, OfflineSale, Completion, CompletionAdvice:
+		case Purchase, OfflineSale, Completion, CompletionAdvice, Load, CashLoad:
 			if !r.Closed {
-				s.DebitAmount += r.Minor
+				s.DebitAmount += r.Minor + r.Amended
 				s.DebitCount++
 			}
 		case Refund:
@@ -82,10 +82,10 @@ func (t *terminal) upload(ctx context.Context) {
 	var rows []message.UploadRow
 	for _, r := range t.rows {
 		counts := r.Kind == Purchase || r.Kind == OfflineSale || r.Kind == Completion ||
-			r.Kind == CompletionAdvice || r.Kind == Refund
+			r.Kind == CompletionAdvice || r.Kind == Refund || r.Kind == Load || r.Kind == CashLoad
 		if r.State == Approved && counts && !r.Closed && r.Batch == t.report.Batch {
 			rows = append(rows, message.UploadRow{Type: formOf(r.Kind).kind, STAN: r.STAN, PAN: r.Card,
-				Amount: r.Minor})
+				Amount: r.Minor + r.Amended})
 		}
 	}
 	for len(rows) > 0 {
@@ -137,8 +137,13 @@ func (t *terminal) insist(ctx context.Context, write func(stan uint32) (*message
 			m.SetMTI(m.MTI().Repeat())
 		}
 		mti, _ := m.MTI().Answer()
-		if a, err := t.ask(ctx, m, &expectation{mti: mti, stan: stan}); err == nil {
+		signed := mti.Class() == message.Administrative && t.keys.mac != nil
+		a, err := t.ask(ctx, m, &expectation{mti: mti, stan: stan, signed: signed})
+		if err == nil && (!signed || !message.MeaningOf(a.ResponseCode()).SignOn) {
 			return a
+		}
+		if err == nil && t.signOn(ctx) != nil {
+			return nil
 		}
 	}
 	return nil

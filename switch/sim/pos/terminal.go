@@ -63,6 +63,9 @@ func (t *terminal) work(ctx context.Context, start time.Time, index int) {
 		t.report.Failed = err.Error()
 		return
 	}
+	if t.o.Downloads && !t.download(ctx) {
+		return
+	}
 	for n := range t.o.Transactions {
 		from, ok := t.await(ctx, start, n*t.o.Terminals+index)
 		if !ok {
