@@ -1,0 +1,202 @@
+package list
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// master is the content of the list at the current epoch: per bucket every frozen card in
+// order, with the applications that are closed.
+type master struct {
+	buckets [txn.BucketCount]content
+}
+
+// content is one bucket.
+type content struct {
+	tokens []pan.Token
+	scopes []txn.App // of the token at the same place, never 0
+}
+
+// op is what an epoch changed about one card. The scopes of the prefix are those of all
+// cards that share its first half; they are the same but for one case in many millions.
+type op struct {
+	card                 pan.Token
+	old, new             txn.App
+	prefixOld, prefixNew txn.App
+}
+
+const opBytes = 24
+
+// scopeOf returns what a mark closes.
+func scopeOf(m txn.Mark) txn.App {
+	if m.Reason == txn.NotFrozen {
+		return 0
+	}
+	return m.Scope
+}
+
+func (c *content) find(card pan.Token) (at int, ok bool) {
+	return slices.BinarySearchFunc(c.tokens, card, compare)
+}
+
+func (c *content) scope(card pan.Token) txn.App {
+	if i, ok := c.find(card); ok {
+		return c.scopes[i]
+	}
+	return 0
+}
+
+// prefixScope returns what is closed on any card with the same first half.
+func (c *content) prefixScope(card pan.Token) (all txn.App) {
+	first := prefix(card)
+	i := sort.Search(len(c.tokens), func(i int) bool { return prefix(c.tokens[i]) >= first })
+	for ; i < len(c.tokens) && prefix(c.tokens[i]) == first; i++ {
+		all |= c.scopes[i]
+	}
+	return all
+}
+
+// entry is a card with its new scope; 0 takes it off.
+type entry struct {
+	card  pan.Token
+	scope txn.App
+}
+
+// last returns the last change of each card, in the order of cards.
+func last(changes []store.Change) []entry {
+	entries := make([]entry, len(changes))
+	for i, c := range changes {
+		entries[i] = entry{c.Card, scopeOf(c.Mark)}
+	}
+	slices.SortStableFunc(entries, func(a, b entry) int { return compare(a.card, b.card) })
+	kept := entries[:0]
+	for i, e := range entries {
+		if i+1 == len(entries) || entries[i+1].card != e.card {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// apply makes the changes (sorted, none twice) and returns what they did, appended to ops.
+func (c *content) apply(entries []entry, ops []op) []op {
+	first := len(ops)
+	for _, e := range entries {
+		if old := c.scope(e.card); old != e.scope {
+			ops = append(ops, op{card: e.card, old: old, new: e.scope, prefixOld: c.prefixScope(e.card)})
+		}
+	}
+	done := ops[first:]
+	c.write(done)
+	for i := range done {
+		done[i].prefixNew = c.prefixScope(done[i].card)
+	}
+	return ops
+}
+
+// write puts the cards of ops in, takes them out, or changes them where they are.
+func (c *content) write(ops []op) {
+	var gone []int
+	for _, o := range ops {
+		switch i, ok := c.find(o.card); {
+		case ok && o.new == 0:
+			gone = append(gone, i)
+		case ok:
+			c.scopes[i] = o.new
+		}
+	}
+	c.tokens, c.scopes = without(c.tokens, gone), without(c.scopes, gone)
+	var at []int
+	var tokens []pan.Token
+	var scopes []txn.App
+	for _, o := range ops {
+		if o.old == 0 {
+			i, _ := c.find(o.card)
+			at, tokens, scopes = append(at, i), append(tokens, o.card), append(scopes, o.new)
+		}
+	}
+	c.tokens, c.scopes = with(c.tokens, at, tokens), with(c.scopes, at, scopes)
+}
+
+// without removes the elements at the given places, which are in order, in place.
+func without[T any](s []T, places []int) []T {
+	if len(places) == 0 {
+		return s
+	}
+	to := places[0]
+	for i, p := range places {
+		end := len(s)
+		if i+1 < len(places) {
+			end = places[i+1]
+		}
+		to += copy(s[to:], s[p+1:end])
+	}
+	return s[:to]
+}
+
+// with inserts values before the given places of s, which are in order, and moves each
+// element once. It grows s by a little more than needed.
+func with[T any](s []T, places []int, values []T) []T {
+	n := len(s)
+	if need := n + len(values); need > cap(s) {
+		s = slices.Grow(s, len(values)+need/16)
+	}
+	s = s[:n+len(values)]
+	end := n
+	for i := len(places) - 1; i >= 0; i-- {
+		copy(s[places[i]+i+1:], s[places[i]:end])
+		s[places[i]+i] = values[i]
+		end = places[i]
+	}
+	return s
+}
+
+// replaceBy returns the changes that make the content what was read anew.
+func (c *content) replaceBy(fresh []entry) []entry {
+	slices.SortFunc(fresh, func(a, b entry) int { return compare(a.card, b.card) })
+	var changes []entry
+	i := 0
+	for _, e := range fresh {
+		for ; i < len(c.tokens) && compare(c.tokens[i], e.card) < 0; i++ {
+			changes = append(changes, entry{c.tokens[i], 0})
+		}
+		if i < len(c.tokens) && c.tokens[i] == e.card {
+			if c.scopes[i] != e.scope {
+				changes = append(changes, e)
+			}
+			i++
+			continue
+		}
+		changes = append(changes, e)
+	}
+	for ; i < len(c.tokens); i++ {
+		changes = append(changes, entry{c.tokens[i], 0})
+	}
+	return changes
+}
+
+// tokens returns every card of which app is closed, in order, in memory of its own.
+func (m *master) tokens(app txn.App, about uint64) []pan.Token {
+	all := make([]pan.Token, 0, about)
+	for i := range m.buckets {
+		b := &m.buckets[i]
+		for j, s := range b.scopes {
+			if s&app != 0 {
+				all = append(all, b.tokens[j])
+			}
+		}
+	}
+	return all
+}
+
+// len returns how many cards are frozen for anything.
+func (m *master) len() (n int) {
+	for i := range m.buckets {
+		n += len(m.buckets[i].tokens)
+	}
+	return n
+}

@@ -1,0 +1,339 @@
+package list
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// RegistryKey is where the last epoch is kept.
+const RegistryKey = "list/epoch"
+
+// record is what the registry keeps: the last epoch, and up to where it held each bucket.
+type record struct {
+	epoch Epoch
+	at    txn.Millis
+	tails [txn.BucketCount]store.ListSeq
+}
+
+const (
+	recordVersion = 1
+	recordSize    = 1 + 8 + 8 + 8*txn.BucketCount
+)
+
+func (r record) append(dst []byte) []byte {
+	dst = append(dst, recordVersion)
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.epoch))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(r.at))
+	for _, t := range r.tails {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(t))
+	}
+	return dst
+}
+
+// readRecord reads a value of the registry. One that cannot be read counts as lost: the
+// clock and the other witnesses then give the number.
+func readRecord(b []byte) (r record, ok bool) {
+	if len(b) != recordSize || b[0] != recordVersion {
+		return r, false
+	}
+	r.epoch = Epoch(binary.BigEndian.Uint64(b[1:]))
+	r.at = txn.Millis(binary.BigEndian.Uint64(b[9:]))
+	for i := range r.tails {
+		r.tails[i] = store.ListSeq(binary.BigEndian.Uint64(b[17+8*i:]))
+	}
+	return r, r.epoch <= Epoch(txn.MinorMax)
+}
+
+// Step asks the source for news once and publishes an epoch when something changed and the
+// interval since the last has passed. Run calls it; tests may. The error is of the first
+// fault; buckets that did not fail are published all the same. The first epoch waits until
+// every bucket is read: an empty list must never stand for "nobody is frozen".
+func (p *Publisher) Step(ctx context.Context) error {
+	p.step.Lock()
+	defer p.step.Unlock()
+	if !p.started {
+		if err := p.start(ctx); err != nil {
+			return err
+		}
+	}
+	fault := p.news(ctx)
+	if !p.due() {
+		return fault
+	}
+	return errors.Join(fault, p.publish(ctx))
+}
+
+// start reads the registry before the list: what is published under a version that the
+// registry still has cannot be older than what another published.
+func (p *Publisher) start(ctx context.Context) error {
+	r, err := p.register(ctx)
+	if err != nil {
+		return err
+	}
+	p.started, p.recovery, p.doubt = true, r, true
+	return nil
+}
+
+// register reads the registry's value and takes its number for used.
+func (p *Publisher) register(ctx context.Context) (record, error) {
+	call, cancel := context.WithTimeout(ctx, p.o.CallMax)
+	defer cancel()
+	value, version, err := p.o.Registry.Get(call, RegistryKey)
+	if err != nil {
+		return record{}, fmt.Errorf("list: the last epoch cannot be read from the registry: %w", err)
+	}
+	r, ok := readRecord(value)
+	if len(value) > 0 && !ok {
+		p.o.Report(fmt.Errorf("%w: registry value %s of %d bytes", ErrDamaged, RegistryKey, len(value)))
+	}
+	if !ok {
+		r = record{}
+	}
+	p.version, p.last = version, max(p.last, r.epoch)
+	return r, nil
+}
+
+// due reports whether an epoch is to be published now.
+func (p *Publisher) due() bool {
+	changed := p.doubt || p.claimed.Load() > uint64(p.last)
+	for i := range p.follow {
+		f := &p.follow[i]
+		if !f.loaded && p.view.Load() == nil {
+			return false
+		}
+		changed = changed || len(f.pending) > 0 || f.resync
+	}
+	return changed && (p.view.Load() == nil || p.o.Now().Sub(p.lastAt) >= p.o.Interval ||
+		p.o.Now().Before(p.lastAt))
+}
+
+// news brings every bucket as far as the source is and returns the first fault.
+func (p *Publisher) news(ctx context.Context) error {
+	asked := p.o.Now()
+	call, cancel := context.WithTimeout(ctx, p.o.CallMax)
+	tails, err := p.o.Source.Tails(call)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("list: the publisher cannot learn where the list ends: %w", err)
+	}
+	pending, complete := 0, true
+	for i := range p.follow {
+		pending += len(p.follow[i].pending)
+	}
+	for b := range txn.Bucket(txn.BucketCount) {
+		room := pendingMax - pending
+		n, done, e := p.bucketNews(ctx, b, tails[b], room)
+		pending, complete = pending+n, complete && done && e == nil
+		if e != nil && err == nil {
+			err = fmt.Errorf("list: the publisher cannot follow bucket %s: %w", b, e)
+		}
+	}
+	if complete {
+		p.confirmed.Store(asked.UnixMilli())
+	}
+	return err
+}
+
+// bucketNews reads a bucket up to tail, at most room changes of it. done says that tail was
+// reached.
+func (p *Publisher) bucketNews(ctx context.Context, b txn.Bucket, tail store.ListSeq,
+	room int) (n int, done bool, err error) {
+	f := &p.follow[b]
+	if f.applied > tail {
+		f.loaded = false // the store lost changes, or was restored
+	}
+	for f.loaded && f.applied < tail && n < room {
+		call, cancel := context.WithTimeout(ctx, p.o.CallMax)
+		changes, err := p.o.Source.Changes(call, b, f.applied, changesMax)
+		cancel()
+		if errors.Is(err, store.ErrGap) || err == nil && !follows(changes, f.applied) {
+			f.loaded = false
+			break
+		}
+		if err != nil {
+			return n, false, err
+		}
+		f.pending = append(f.pending, changes...)
+		f.applied += store.ListSeq(len(changes))
+		n += len(changes)
+	}
+	if f.loaded {
+		return n, f.applied >= tail, nil
+	}
+	return n, true, p.snapshot(ctx, b)
+}
+
+// follows reports whether changes are numbered on from after.
+func follows(changes []store.Change, after store.ListSeq) bool {
+	for i, c := range changes {
+		if c.Seq != after+1+store.ListSeq(i) {
+			return false
+		}
+	}
+	return len(changes) > 0
+}
+
+// snapshot reads a bucket anew. What it held stays published until the new content is.
+func (p *Publisher) snapshot(ctx context.Context, b txn.Bucket) error {
+	call, cancel := context.WithTimeout(ctx, p.o.SnapshotMax)
+	defer cancel()
+	scopes := map[pan.Token]txn.App{}
+	seq, err := p.o.Source.Snapshot(call, b, func(card pan.Token, m txn.Mark) {
+		scopes[card] = scopeOf(m)
+	})
+	if err != nil {
+		return err
+	}
+	fresh := make([]entry, 0, len(scopes))
+	for card, scope := range scopes {
+		if scope != 0 {
+			fresh = append(fresh, entry{card, scope})
+		}
+	}
+	p.follow[b] = follower{loaded: true, applied: seq, fresh: fresh, resync: true}
+	return nil
+}
+
+// publish takes the next number from the registry and makes what waits the current epoch.
+// When the registry has changed, another publisher is at work: its number is learnt, and
+// the next Step tries with what the source says then.
+func (p *Publisher) publish(ctx context.Context) error {
+	now := p.o.Now()
+	next := record{epoch: p.next(), at: txn.MillisOf(now)}
+	for b := range p.follow {
+		next.tails[b] = p.follow[b].applied
+	}
+	call, cancel := context.WithTimeout(ctx, p.o.CallMax)
+	err := p.o.Registry.Put(call, RegistryKey, next.append(nil), p.version)
+	cancel()
+	if err != nil {
+		// It may have been written: the number counts as used either way.
+		p.last, p.doubt = max(p.last, next.epoch), true
+		_, again := p.register(ctx)
+		return errors.Join(fmt.Errorf("list: epoch %d cannot be written to the registry: %w",
+			next.epoch, err), again)
+	}
+	p.version++
+	p.last, p.lastAt, p.doubt = next.epoch, now, false
+	p.become(next)
+	return nil
+}
+
+// next returns a number beyond every one that may have been used. In doubt it is also beyond
+// what the clock and the changes of the list could have given.
+func (p *Publisher) next() Epoch {
+	n := max(p.last, Epoch(p.claimed.Load()))
+	if p.doubt {
+		changes := Epoch(0)
+		for b := range p.follow {
+			changes += Epoch(p.follow[b].applied)
+		}
+		n = max(n, p.clockEpoch(), changes)
+	}
+	return n + 1
+}
+
+// become makes what waits the content of the epoch.
+func (p *Publisher) become(r record) {
+	p.mu.Lock()
+	ops := p.takeOver()
+	s := state{epoch: r.epoch, at: r.at, ops: ops}
+	if n := len(p.history.states); n == 0 {
+		s.summaries, s.ops = p.summaries(), nil
+	} else {
+		for i, app := range p.o.Scopes {
+			s.summaries = append(s.summaries, p.history.states[n-1].summaries[i].after(ops, app))
+		}
+	}
+	freezes := gained(s.ops, p.o.Scopes)
+	first := len(p.history.states) == 0
+	p.history.push(s)
+	for b := range txn.Bucket(txn.BucketCount) {
+		p.note(b, r, first)
+	}
+	p.mu.Unlock()
+
+	p.o.Published(Publication{Epoch: r.epoch, At: r.at, Freezes: freezes})
+	v := &view{epoch: r.epoch, at: r.at, changed: make(chan struct{}),
+		deltas: map[deltaKey]*deltaFile{}, currents: map[txn.App]*currentFile{}}
+	if old := p.view.Swap(v); old != nil {
+		close(old.changed)
+	}
+}
+
+// takeOver works everything that waits into the master and returns what it changed.
+func (p *Publisher) takeOver() (ops []op) {
+	for b := range p.follow {
+		f, c := &p.follow[b], &p.master.buckets[b]
+		if f.resync {
+			if len(c.tokens) == 0 {
+				ops = c.fill(f.fresh, ops, len(p.history.states) > 0)
+			} else {
+				ops = c.apply(c.replaceBy(f.fresh), ops)
+			}
+		}
+		if len(f.pending) > 0 {
+			ops = c.apply(last(f.pending), ops)
+		}
+		f.pending, f.fresh, f.resync = nil, nil, false
+	}
+	return ops
+}
+
+// fill makes a first snapshot the content of an empty bucket. Only when there were epochs
+// before does anybody ask what changed.
+func (c *content) fill(fresh []entry, ops []op, asked bool) []op {
+	if asked {
+		return c.apply(c.replaceBy(fresh), ops)
+	}
+	all := c.replaceBy(fresh)
+	c.tokens, c.scopes = make([]pan.Token, len(all)), make([]txn.App, len(all))
+	for i, e := range all {
+		c.tokens[i], c.scopes[i] = e.card, e.scope
+	}
+	return ops
+}
+
+// summaries adds up the whole content, for the first epoch.
+func (p *Publisher) summaries() []summary {
+	all := make([]summary, len(p.o.Scopes))
+	for i, app := range p.o.Scopes {
+		tokens := p.master.tokens(app, 0)
+		all[i] = summary{uint64(len(tokens)), checkOf(tokens)}
+	}
+	return all
+}
+
+// note enters the epoch into the index where the bucket has moved. With the first epoch,
+// what the process before had published is entered first.
+func (p *Publisher) note(b txn.Bucket, r record, first bool) {
+	seq := p.follow[b].applied
+	if first && p.recovery.epoch > 0 && p.recovery.tails[b] <= seq {
+		p.index.add(b, p.recovery.tails[b], First{Epoch: p.recovery.epoch, At: p.recovery.at})
+	}
+	points := p.index[b]
+	if len(points) > 0 && points[len(points)-1].seq == seq {
+		return
+	}
+	p.index.add(b, seq, First{Epoch: r.epoch, At: r.at, Exact: !first})
+}
+
+// gained counts the cards that a list of any scope gained.
+func gained(ops []op, scopes []txn.App) (n int) {
+	all := txn.App(0)
+	for _, app := range scopes {
+		all |= app
+	}
+	for _, o := range ops {
+		if o.new&^o.old&all != 0 {
+			n++
+		}
+	}
+	return n
+}
