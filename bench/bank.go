@@ -162,7 +162,8 @@ acquirer: "48025800"
 listeners:
   - {name: acq, address: "127.0.0.1:0", spec: iso87_ascii, acquirer: "48025800"%[2]s}
 links:
-  - {name: bank, addresses: ["%[1]s", "%[1]s"], spec: iso87_ascii, sign_on: none, in_flight: 60000%[3]s}
+  - {name: bank, addresses: ["%[1]s", "%[1]s"], spec: iso87_ascii, sign_on: none,
+     in_flight: 60000%[3]s}
 routes:
   - {name: all, issuer: BANK, links: [bank]}
 `
@@ -264,7 +265,8 @@ func (b *bench) addBankShare(ctx context.Context, dir string, r *iso.Report) err
 	if err != nil {
 		return err
 	}
-	direct, ours := share.Row("no switch", mode).Quantile(0.99), share.Row(bankOurs, mode).Quantile(0.99)
+	direct := share.Row("no switch", mode).Quantile(0.99)
+	ours := share.Row(bankOurs, mode).Quantile(0.99)
 	added := make([]float64, 0, len(ours))
 	for i := range ours {
 		added = append(added, ours[i]-direct[i])

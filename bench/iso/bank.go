@@ -45,8 +45,8 @@ var approval = []byte("B00001")
 
 // ServeBank serves a bank on a loopback port that approves whatever it is asked: requests
 // and advices of the classes 1, 2, 4 and 8. It keeps nothing, checks nothing but the format and
-// MACs where there are any (those of BankKey; the answers then have theirs), and is faster than anything that stands before it. It prints its address to out and ends
-// with ctx or when in ends.
+// MACs where there are any (those of BankKey; the answers then have theirs), and is faster than
+// anything that stands before it. It prints its address to out and ends with ctx or when in ends.
 func ServeBank(ctx context.Context, in io.Reader, out io.Writer, f Format) error {
 	bank, err := startBank(f)
 	if err != nil {
