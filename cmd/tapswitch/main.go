@@ -76,7 +76,7 @@ func rootCommand() *cobra.Command {
 		tools.POSSim())
 	add("desk", desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand())
 	add("tools", doctorCommand(), configCommand(), tools.Crypto(), tools.ISO8583(), tools.Keys(),
-		versionCommand())
+		tools.Scheme(), tools.Duties(), versionCommand())
 	return root
 }
 

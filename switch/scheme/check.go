@@ -188,8 +188,8 @@ func (d *decoder) checkLists(p *Policy) {
 	for i, x := range p.Parties {
 		add(fmt.Sprintf("parties[%d]", i), "party", x.ID)
 		if (x.Via.V == ViaIssuerLink) != (x.Kind == PartyBank) {
-			d.wrong(fmt.Sprintf("parties[%d].via", i), "the issuer link is the way to banks, and to "+
-				"nobody else")
+			d.wrong(fmt.Sprintf("parties[%d].via", i),
+				"the issuer link is the way to banks, and to nobody else")
 		}
 	}
 	for i, x := range p.Applications {
@@ -220,7 +220,8 @@ func (d *decoder) checkLists(p *Policy) {
 func (d *decoder) checkSilence(p *Policy) {
 	silent := func(key string, s Source) {
 		if s.Clause != "" {
-			d.wrong(key, "no text says this, so %s cannot be its source; write product_rule", s.Clause)
+			d.wrong(key, "no text says this, so %s cannot be its source; write product_rule",
+				s.Clause)
 		}
 	}
 	silent("liability.after", p.Liability.After.Source)

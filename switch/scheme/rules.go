@@ -50,16 +50,17 @@ func (p *Policy) reach(c *Calendar, on txn.BusinessDate) error {
 }
 
 func (d *Deadlines) terms() []Term {
-	return []Term{d.ProductionData.V, d.FirstIssue.V, d.Renewal.V, d.Replacement.V, d.Refusal.V, d.Release.V,
-		d.Cancellation.V, d.Suspension.V, d.Correction.V, d.Complaint.V, d.Claim.V, d.Finding.V}
+	return []Term{d.ProductionData.V, d.FirstIssue.V, d.Renewal.V, d.Replacement.V,
+		d.Refusal.V, d.Release.V, d.Cancellation.V, d.Suspension.V, d.Correction.V, d.Complaint.V, d.Claim.V, d.Finding.V}
 }
 
 func (p *Policy) reportRules(r *account.Rules) {
 	r.Loss = account.LossRules{Access: p.access(p.Report.Access),
 		Forms: account.SetOf(p.Report.Forms.V...), Boundary: p.Liability.Boundary.V,
 		TellBank: p.Report.BankReport.V}
+	r.PreReport.Allowed = p.PreReport.Allowed.V
 	if t := p.PreReport.Terms; t != nil {
-		r.PreReport = account.PreReportRules{Allowed: p.PreReport.Allowed.V,
+		r.PreReport = account.PreReportRules{Allowed: r.PreReport.Allowed,
 			Access: p.access(t.Access), Impossible: t.OnlyWhenImpossible.V,
 			Lapse: days(t.Lapse.V), Written: days(t.Written.V),
 			MovesBoundary: t.MovesBoundary.V}

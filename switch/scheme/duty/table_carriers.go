@@ -1,0 +1,129 @@
+package duty
+
+// carriers: carriers and use.
+var carriers = []Duty{
+	{
+		ID:      "SY3-equal-carriers",
+		Clauses: []string{"SY3", "SY6", "ZZ2", "ZZ8"},
+		EN: "Electronic and physical card have equal effect; codes become one and are " +
+			"mutually recognised",
+		ZH: "电子卡与实体卡同效,多码合一互认",
+		How: "one account with many carriers; an e-card is bound while the card is made; " +
+			"foreign code families are profiles",
+	},
+	{
+		ID:      "WZ10-paid-uses",
+		Clauses: []string{"WZ10", "ZZ7"},
+		EN:      "The card pays for transport, parking, shops, clinics, sights, campus and fees",
+		ZH:      "支付公交、停车、购物、医疗、景点、校园等费用",
+		How:     "products and merchants are a catalogue of data",
+	},
+	{
+		ID:      "ZZ7-verify",
+		Clauses: []string{"ZZ7", "ZS11"},
+		EN:      "The card proves identity and gives entry without payment",
+		ZH:      "身份凭证及入馆、门禁等非支付用途",
+		How: "an amount-free request per application under the same freeze, audit and data " +
+			"minimisation",
+	},
+	{
+		ID:      "ZS11-purse",
+		Clauses: []string{"ZS11", "HD3", "WZ10", "SY3", "ZZ7"},
+		EN:      "The purse pays after loading",
+		ZH:      "电子钱包先充值后支付",
+		How: "loads, purchases and the balance are decided and booked by the switch, each " +
+			"record balanced",
+		Test: "switch/engine.TestDuty_ZS11_PurseLoadsAndPays",
+	},
+	{
+		ID:      "ZS11-offline",
+		Clauses: []string{"ZS11"},
+		EN:      "The card is a credential on line or off line",
+		ZH:      "联机或脱机使用",
+		How:     "off-line records with their TAC are uploaded later and verified in full",
+	},
+	{
+		ID:      "ZS11-bank-functions",
+		Clauses: []string{"ZS11", "WZ10", "WZ11", "ZS25", "ZZ7", "ZZ19"},
+		EN: "Bank functions work through the partner bank and its terminals; the bank's rules " +
+			"govern",
+		ZH:   "金融功能经合作银行及终端实现,适用银行规定",
+		How:  "ISO 8583 links to banks and acquirers; what the issuer refuses is refused",
+		Test: "cmd/tapswitch.TestDuty_ZS11_BankFunctions",
+	},
+	{
+		ID:      "ZS9-standards",
+		Clauses: []string{"ZS9", "HD8"},
+		EN:      "The card keeps CJ/T 166, PBOC 2.0 and UnionPay standards",
+		ZH:      "符合CJ/T 166、PBOC 2.0、银联等标准",
+		How: "purse, MAC, PIN and message vectors of the standards are recomputed; the " +
+			"social-security card's own chip files are not read by the switch",
+		Test: "crypto/vector.TestDuty_ZS9_Standards",
+	},
+	{
+		ID:      "HD3-preferential-groups",
+		Clauses: []string{"HD3"},
+		EN:      "Veterans and bereaved, disabled and elderly holders ride at preference",
+		ZH:      "优抚对象、残疾人、老年人享受优惠",
+		How:     "rider categories with source and end date",
+	},
+	{
+		ID:      "SY9-ease-of-use",
+		Clauses: []string{"SY9", "ZZ10"},
+		EN:      "The card is easy to use for elderly and disabled holders",
+		ZH:      "方便老年人、残疾人使用",
+		How: "a terminal's result carries sound, large text and longer display as data; the " +
+			"console meets WCAG AA; one carrier needs no phone",
+	},
+	{
+		ID:      "ZZ14-credit",
+		Clauses: []string{"ZZ14"},
+		EN: "Credit gives incentives, also in public transport; what is collected is kept and " +
+			"shared by the agency",
+		ZH: "信用激励,信用信息归集共享",
+		How: "post-paid riding under a limit, which a trust flag may only widen; what is " +
+			"collected is listed with period and recipients",
+	},
+	{
+		ID:      "SY9-card-and-code",
+		Clauses: []string{"SY9", "ZZ8", "HD9"},
+		EN:      "Each service place reads card and code; scanning terminals are shared",
+		ZH:      "服务场所同时支持卡和码,扫码设备共享",
+		How: "the registry states what a terminal reads and which applications it serves; " +
+			"places that lack one are listed",
+	},
+	{
+		ID:      "WZ7-no-refusal",
+		Clauses: []string{"WZ7"},
+		EN:      "No application unit refuses the card, save by law",
+		ZH:      "应用单位不得拒绝持卡人用卡",
+		How: "acceptance per terminal and unit; refusals outside the list of reasons and " +
+			"terminals that never take cards are reported",
+	},
+	{
+		ID:      "SY11-no-pick-up",
+		Clauses: []string{"SY11", "SY16"},
+		EN:      "Nobody unlawfully holds a card back",
+		ZH:      "任何单位和个人不得非法扣留卡",
+		How: "no decline asks a terminal to keep the card (field 39: 04, 34, 38, 41, 43), and " +
+			"such a wish of a bank becomes a plain decline; shown over every reason and every " +
+			"code of a bank",
+		Test: "switch/bank.TestDuty_SY11_NoCardIsHeldBack",
+	},
+	{
+		ID:      "HD12-personal-use",
+		Clauses: []string{"HD12", "ZS13", "SY12"},
+		EN:      "A card is for its holder's personal use",
+		ZH:      "卡限本人使用",
+		How: "pass-back, impossible travel and concession misuse are findings, never an " +
+			"automatic bar",
+	},
+	{
+		ID:      "ZZ4-cross-region",
+		Clauses: []string{"ZZ4", "ZZ7"},
+		EN:      "Regions cooperate",
+		ZH:      "跨区域合作",
+		How: "home and foreign scheme on each record; foreign freeze lists are taken in; " +
+			"netting between cities",
+	},
+}
