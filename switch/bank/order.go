@@ -11,6 +11,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/till"
+	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -30,6 +31,21 @@ type order struct {
 	step     txn.Request
 	stepWork txn.BankWork
 	way      way
+	// texts are those of the last message: many have the same.
+	texts texts
+	// plain is room for what is about to be sealed.
+	plain [card.BankSealedMax]byte
+}
+
+// texts are what is read of messages as text.
+type texts struct{ kind, local, merchant, mcc string }
+
+// textOf returns b as text, which is last where the two are equal.
+func textOf(last *string, b []byte) string {
+	if string(b) != *last {
+		*last = string(b)
+	}
+	return *last
 }
 
 // orderOf is what an order holds of one message.
@@ -81,9 +97,11 @@ func (o *order) read() (code string) {
 	if o.sum.Has(37) && o.in.spec.Dialect() != message.POS {
 		o.rrn = o.sum.RRN // a terminal's field 37 names the original
 	}
-	o.work.Type = string(o.sum.ProcessingCode[:]) + string(o.sum.Condition[:]) +
-		string(o.sum.POSType[:])
-	o.work.LocalAt = string(o.sum.LocalDate[:]) + string(o.sum.LocalTime[:])
+	var room [16]byte
+	b := append(append(room[:0], o.sum.ProcessingCode[:]...), o.sum.Condition[:]...)
+	o.work.Type = textOf(&o.texts.kind, append(b, o.sum.POSType[:]...))
+	b = append(append(room[:0], o.sum.LocalDate[:]...), o.sum.LocalTime[:]...)
+	o.work.LocalAt = textOf(&o.texts.local, b)
 	return ""
 }
 

@@ -24,7 +24,8 @@ func (o *order) seal() []byte {
 	w := o.in.writers.Get().(*message.Writer)
 	defer o.in.writers.Put(w)
 	name := o.in.cfg.Name
-	plain := make([]byte, 0, card.BankSealedMax)
+	plain := o.plain[:0]
+	defer clear(o.plain[:])
 	plain = append(append(plain, byte(len(name))), name...)
 	w.Begin(plain, o.in.bare, o.undoneType())
 	for _, n := range kept {

@@ -268,7 +268,8 @@ func (b *BankTxn) append(dst []byte) []byte {
 const bankFixed = txn.RequestIDSize + len(txn.Fingerprint{}) + 4 +
 	len(txn.AuthCode{}) + 2 + 12 + 10 + 10 + 1
 
-func (d *reader) bank() (b BankTxn) {
+// bank reads a transaction. Most of a card's go the way of the last one, whose names it shares.
+func (d *reader) bank(last *BankTxn) (b BankTxn) {
 	f := d.take(bankFixed)
 	if f == nil {
 		return b
@@ -297,7 +298,7 @@ func (d *reader) bank() (b BankTxn) {
 	b.At, b.Due = txn.Millis(d.varint()), txn.Millis(d.varint())
 	b.STAN, b.ToldSTAN = uint32(d.uvarint()), uint32(d.uvarint())
 	b.Tries = uint16(d.uvarint())
-	b.Issuer, b.Link = d.text(), d.text()
+	b.Issuer, b.Link = d.textLike(last.Issuer), d.textLike(last.Link)
 	b.Sealed = d.sealed(BankSealedMax)
 	if more {
 		copy(b.Settled[:], d.take(len(b.Settled)))
@@ -322,4 +323,13 @@ func (d *reader) sealed(limit int) []byte {
 		return nil
 	}
 	return slices.Clone(d.take(int(n)))
+}
+
+// textLike reads a text, which is last where the two are equal: no copy is made then.
+func (d *reader) textLike(last string) string {
+	b := d.take(int(d.byte()))
+	if string(b) == last {
+		return last
+	}
+	return string(b)
 }

@@ -102,12 +102,12 @@ func (s *State) Decode(b []byte) error {
 	if version != stateVersion && version != livedVersion {
 		return fmt.Errorf("%w: version %d, known %d", ErrState, version, livedVersion)
 	}
-	recent, bank := s.Recent[:0], s.Bank[:0]
+	recent, bank, issuer := s.Recent[:0], s.Bank[:0], s.Issuer
 	*s = State{Status: Status(d.byte()), Rider: txn.RiderCategory(d.byte())}
 	copy(s.Last4[:], d.take(len(s.Last4)))
 	s.Apps = txn.App(d.uint16())
 	s.Currency = txn.Currency(d.uint16())
-	s.Issuer = d.text()
+	s.Issuer = d.textLike(issuer)
 	s.ExpiresAt = txn.Millis(d.varint())
 	s.Balance = txn.Minor(d.varint())
 	s.Counter = CounterWindow{High: uint32(d.uvarint()), Bits: d.uvarint()}
@@ -125,7 +125,13 @@ func (s *State) Decode(b []byte) error {
 	s.Recent, s.Bank = recent, bank
 	if len(d.b) > 0 && !d.bad {
 		for n := d.byte(); n > 0 && !d.bad; n-- {
-			s.Bank = append(s.Bank, d.bank())
+			last := &BankTxn{} // of the state that was here before, for the first
+			if i := len(s.Bank); i > 0 {
+				last = &s.Bank[i-1]
+			} else if cap(s.Bank) > 0 {
+				last = &s.Bank[:1][0]
+			}
+			s.Bank = append(s.Bank, d.bank(last))
 		}
 		d.bad = d.bad || len(s.Bank) == 0 && version == stateVersion
 	}

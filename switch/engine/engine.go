@@ -214,7 +214,8 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	if b := s.result.Bank; b != nil {
 		about := *b
 		w.answer.Bank = &about
-		if original := s.result.BankOriginal; !original.ID.IsZero() {
+		if !s.result.BankOriginal.ID.IsZero() {
+			original := s.result.BankOriginal // few have one: no copy for the others
 			w.answer.BankOriginal = &original
 		}
 	}
