@@ -11,19 +11,19 @@ import (
 // The limits of a document. Together they keep its encoded form below EncodedMax when
 // everything is as long as it can be. A command that needs more is refused.
 const (
-	EncodedMax      = 12 << 10 // bytes; what the store takes of one state
-	CarriersMax     = 6        // carriers that are not dead
-	FormerMax       = 32       // carriers of its whole life; dead ones are remembered for ever
-	NumbersMax      = 6        // other printed identifiers
-	FunctionsMax    = 16       // applications ever opened; one a bit of txn.App
-	RestrictionsMax = 8        // in force at once
-	CasesMax        = 6        // open cases
-	EndedMax        = 16       // lines of ended cases; the oldest are forgotten
-	LinesMax        = 5        // history lines of a case; the second oldest are forgotten
-	TxnsMax         = 6        // transactions that a case names
-	ConsentsMax     = 6        // consents in force; those that ended make room
-	FeesMax         = 8        // fee lines that are due; the others make room
-	EffectsMax      = 32       // effects that are not done
+	EncodedMax      = 12<<10 - 128 // bytes; the store takes 12 KB, envelope included
+	CarriersMax     = 6            // carriers that are not dead
+	FormerMax       = 32           // carriers of its whole life; dead ones are remembered for ever
+	NumbersMax      = 6            // other printed identifiers
+	FunctionsMax    = 16           // applications ever opened; one a bit of txn.App
+	RestrictionsMax = 8            // in force at once
+	CasesMax        = 6            // open cases
+	EndedMax        = 12           // lines of ended cases; the oldest are forgotten
+	LinesMax        = 5            // history lines of a case; the second oldest are forgotten
+	TxnsMax         = 6            // transactions that a case names
+	ConsentsMax     = 6            // consents in force; those that ended make room
+	FeesMax         = 8            // fee lines that are due; the others make room
+	EffectsMax      = 32           // effects that are not done
 	// EffectsReserve of them are for commands that protect: a report of a loss must not
 	// wait until a fee is posted.
 	EffectsReserve = 8
@@ -133,6 +133,11 @@ var numberNames = []string{"none", "social_security", "serial", "bank_card", "ca
 
 // String returns the kind's stable name.
 func (k NumberKind) String() string { return nameOf(numberNames, k) }
+
+// ParseNumberKind reads a stable name.
+func ParseNumberKind(s string) (NumberKind, error) {
+	return parse[NumberKind](numberNames, "printed identifier", s)
+}
 
 // Number is another printed identifier as a keyed token, by which the desk finds the
 // account. None of them is ever frozen.
@@ -321,6 +326,18 @@ func (a *Account) Apps() txn.App {
 		}
 	}
 	return apps
+}
+
+// appWords are the stable names of applications with commas between.
+func appWords(apps txn.App) string {
+	var words string
+	for i, name := range apps.Names() {
+		if i > 0 {
+			words += ","
+		}
+		words += name
+	}
+	return words
 }
 
 // Awaiting are the applications that are open but wait for the bank function.

@@ -157,7 +157,7 @@ func Apply(doc *Account, cmd Command, rules *Rules, now txn.Millis) Outcome {
 	}
 	c := &change{cmd: &cmd, rules: rules, now: now, received: cmd.Received, next: doc.Clone(),
 		out: &out}
-	if c.received == 0 {
+	if c.received == 0 || c.received > now {
 		c.received = now
 	}
 	if r := c.run(); r != RefusalNone {
@@ -263,7 +263,8 @@ func (a *Account) recall(cmd *Command) (Outcome, Refusal) {
 				Record: Record{Step: cmd.Step.Name(), Actor: cmd.By.ID, Case: m.Case}}, RefusalNone
 		}
 	}
-	if cmd.Made <= a.Floor {
+	// A freeze may come twice without harm, and must not be lost.
+	if cmd.Made <= a.Floor && !protects(cmd.Step) {
 		return Outcome{}, CommandTooOld
 	}
 	return Outcome{}, RefusalNone

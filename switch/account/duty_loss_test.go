@@ -326,6 +326,17 @@ func TestDuty_SY17_SuspensionOfTheSocialApplicationOnly(t *testing.T) {
 	if d.marks[second] != (txn.Mark{Reason: txn.Suspended, Scope: txn.AppSocial}) {
 		t.Errorf("the new card: %v", d.marks[second])
 	}
+	out := d.must(account.ApplyRenewal{Who: holder, Old: second, Ground: account.Damaged,
+		Accept: true})
+	d.must(account.BindTemporary{Case: out.Case, As: account.QR,
+		Carrier: carrierOf(account.Temporary, temporary)})
+	d.lose()
+	d.settle()
+	if !d.frozen(txn.AppAll, temporary) {
+		t.Error("a loss spared the credential of a renewal")
+	}
+	d.release()
+	d.must(account.WithdrawCase{Case: out.Case})
 	restore := account.Restore{App: txn.AppSocial, Decision: "SY-2026-9"}
 	d.refused(restore, account.RoleNotAllowed)
 	d.as("officer", "social_dept", func() {
@@ -335,6 +346,23 @@ func TestDuty_SY17_SuspensionOfTheSocialApplicationOnly(t *testing.T) {
 	d.settle()
 	if !d.free(second, ecard) || !d.noticed(account.NoticeRestored) {
 		t.Errorf("%v", d.marks)
+	}
+}
+
+// A suspension reaches a credential that stands in for a lost card, although the loss does
+// not.
+func TestDuty_SY17_SuspensionReachesATemporaryCredential(t *testing.T) {
+	d := opened(t, plain())
+	d.as("officer", "social_dept", func() {
+		d.must(account.Suspend{App: txn.AppSocial, Decision: "SY-1", Fault: account.Lent})
+	})
+	d.lose()
+	out := d.must(account.ApplyReplacement{Who: holder, Old: chip, Accept: true})
+	d.must(account.BindTemporary{Case: out.Case, As: account.QR,
+		Carrier: carrierOf(account.Temporary, temporary)})
+	d.settle()
+	if d.marks[temporary] != (txn.Mark{Reason: txn.Suspended, Scope: txn.AppSocial}) {
+		t.Errorf("%v", d.marks[temporary])
 	}
 }
 

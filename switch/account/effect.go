@@ -90,7 +90,7 @@ type Effect struct {
 	Card    CardState  // of an Enrol or Amend
 	Last4   pan.Last4  // of an Enrol
 	Issuer  string     // of an Enrol
-	Since   txn.Millis // of a Notify: when the command was received
+	Since   txn.Millis // when it was decided; of a Notify: when the command was received
 	Notice  Notice
 	Amount  txn.Minor
 	Name    string // the income account of a fee, the party of a claim, the owner of a case
@@ -106,20 +106,29 @@ func (e *Effect) touches(token pan.Token) bool {
 }
 
 // Ready returns the effects that may be carried out now, in any order among each other:
-// those that no earlier one on the same carrier stands before. One worker at a time
-// carries out the effects of a document.
+// those that no earlier one on the same carrier stands before. A mark waits only for
+// earlier marks, and for an enrolment that was not tried yet: what cannot be done must not
+// hold a freeze up. One worker at a time carries out the effects of a document.
 func (a *Account) Ready() []Effect {
 	var ready []Effect
 	for i := range a.ToDo {
 		e := &a.ToDo[i]
-		waits := slices.ContainsFunc(a.ToDo[:i], func(o Effect) bool {
-			return o.touches(e.Carrier) || o.touches(e.To)
-		})
-		if !waits {
+		if !slices.ContainsFunc(a.ToDo[:i], func(o Effect) bool { return o.before(e) }) {
 			ready = append(ready, *e)
 		}
 	}
 	return ready
+}
+
+// before reports whether e, which is earlier in the list, must be done before later.
+func (e *Effect) before(later *Effect) bool {
+	if !e.touches(later.Carrier) && !e.touches(later.To) {
+		return false
+	}
+	if later.Kind != SetMark {
+		return true
+	}
+	return e.Kind == SetMark || e.Kind == Enrol && e.Tries == 0
 }
 
 // push adds an effect of the command.
@@ -128,6 +137,9 @@ func (c *change) push(e Effect) {
 	e.Seq = c.next.LastEffect
 	if e.Case == 0 {
 		e.Case = c.out.Case
+	}
+	if e.Since == 0 {
+		e.Since = c.now // so that a request made of it is the same whenever it is made
 	}
 	c.next.ToDo = append(c.next.ToDo, e)
 	c.out.Effects = append(c.out.Effects, e)

@@ -304,7 +304,7 @@ func (s OpenFunction) decide(c *change) Refusal {
 	} else {
 		c.next.Functions = append(c.next.Functions, opened)
 	}
-	c.note(s.App.Names()[0], s.Channel.String())
+	c.note(appWords(s.App), s.Channel.String())
 	return RefusalNone
 }
 
@@ -331,7 +331,7 @@ func (s CloseFunction) decide(c *change) Refusal {
 		return r
 	}
 	f.ClosedAt = c.now
-	c.note(s.App.Names()[0], s.Channel.String())
+	c.note(appWords(s.App), s.Channel.String())
 	return RefusalNone
 }
 

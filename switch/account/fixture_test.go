@@ -179,7 +179,7 @@ func (d *desk) openAccount() account.OpenAccount {
 // command makes a command with an id of its own.
 func (d *desk) command(step account.Step) account.Command {
 	d.count++
-	cmd := account.Command{Made: d.now, By: d.staff, Step: step}
+	cmd := account.Command{Made: d.now + txn.Millis(d.count), By: d.staff, Step: step}
 	binary.BigEndian.PutUint32(cmd.ID[:], d.count)
 	return cmd
 }

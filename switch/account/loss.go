@@ -130,8 +130,8 @@ func (s ReportLoss) decide(c *change) Refusal {
 		c.confirm(&r, pre.Case)
 	}
 	c.out.Case = r.Case
-	if refusal := c.charge(LossReport); refusal != RefusalNone {
-		return refusal
+	if c.charge(LossReport) != RefusalNone {
+		c.note("no_fee") // no fee holds a freeze up
 	}
 	return c.freeze(r, s.Who.words(), s.Form.String(), bankWords(s.BankTold))
 }
@@ -351,7 +351,7 @@ func (s Suspend) decide(c *change) Refusal {
 	k.App, k.Decision, k.Fault = s.App, s.Decision, s.Fault
 	what := c.restriction(txn.Suspended, k.No, Who{Actor: Authority})
 	what.Scope, what.Decision, what.Fault = s.App, s.Decision, s.Fault
-	return c.freeze(what, s.App.Names()[0], s.Decision)
+	return c.freeze(what, appWords(s.App), s.Decision)
 }
 
 // suspension finds the rule by which the role may suspend an application.
@@ -402,6 +402,6 @@ func (s Restore) decide(c *change) Refusal {
 	c.out.Case = no
 	c.marks()
 	c.notify(NoticeRestored)
-	c.note(s.App.Names()[0], s.Decision)
+	c.note(appWords(s.App), s.Decision)
 	return RefusalNone
 }

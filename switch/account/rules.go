@@ -327,12 +327,32 @@ func (r *Rules) checkRest() error {
 		(t.TemporaryDays.N < 1 || t.TemporaryDays.N > DaysMax) {
 		return fmt.Errorf("%w: a temporary credential lasts %d days", ErrRules, t.TemporaryDays.N)
 	}
+	return errors.Join(r.checkFunctions(), r.checkTariff(), r.checkOwners())
+}
+
+func (r *Rules) checkFunctions() error {
+	var apps txn.App
+	for _, f := range r.Functions {
+		if f.App == 0 || f.App&(f.App-1) != 0 || apps&f.App != 0 {
+			return fmt.Errorf("%w: function %s stands twice or is not one application", ErrRules,
+				appWords(f.App))
+		}
+		apps |= f.App
+	}
+	return nil
+}
+
+func (r *Rules) checkTariff() error {
 	for _, f := range r.Tariff {
 		if f.Amount < 0 || f.Amount > txn.MinorMax || f.Event == EventNone || f.Event >= eventEnd ||
 			f.Income == "" || len(f.Income) > NameMax {
 			return fmt.Errorf("%w: fee %s of %d into %q", ErrRules, f.Event, f.Amount, f.Income)
 		}
 	}
+	return nil
+}
+
+func (r *Rules) checkOwners() error {
 	for _, f := range r.Fields {
 		if f.Owner == "" || len(f.Owner) > NameMax || f.Surface && f.Ground == GroundNone {
 			return fmt.Errorf("%w: field %s needs an owner, and a ground when printed", ErrRules,
@@ -341,7 +361,7 @@ func (r *Rules) checkRest() error {
 	}
 	for _, s := range r.Suspensions {
 		if s.Role == "" || s.App == 0 || s.App == txn.AppAll {
-			return fmt.Errorf("%w: suspension of %v by %q", ErrRules, s.App.Names(), s.Role)
+			return fmt.Errorf("%w: suspension of %s by %q", ErrRules, appWords(s.App), s.Role)
 		}
 	}
 	return nil
