@@ -96,6 +96,8 @@ var lattice = map[string][]string{
 	// The card desk.
 	"switch/liability": {"switch/txn", "switch/account"},
 	"switch/desk/form": {"crypto/pan", "switch/txn"},
+	"switch/desk": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/card", "switch/account", "switch/scheme", "switch/notice",
+		"switch/blacklist/list", "switch/liability", "switch/store", "switch/engine", "switch/desk/form"},
 
 	// What drives the switch from outside knows its words, not its insides.
 	"switch/sim":            {"crypto/pan", "switch/txn", "switch/fare"},

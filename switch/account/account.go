@@ -13,7 +13,7 @@ import (
 const (
 	EncodedMax      = 12<<10 - 128 // bytes; the store takes 12 KB, envelope included
 	CarriersMax     = 6            // carriers that are not dead
-	FormerMax       = 32           // carriers of its whole life; dead ones are remembered for ever
+	FormerMax       = 31           // carriers of its whole life; dead ones are remembered for ever
 	NumbersMax      = 6            // other printed identifiers
 	FunctionsMax    = 16           // applications ever opened; one a bit of txn.App
 	RestrictionsMax = 8            // in force at once

@@ -151,6 +151,9 @@ func (c *change) close(no uint32, outlet string) {
 			c.push(Effect{Kind: Payout, Carrier: token, Outlet: outlet})
 		}
 	}
+	if c.rules.Cancellation.Refund {
+		c.payOrphans(outlet)
+	}
 	for i := range a.Consents {
 		if g := &a.Consents[i]; g.Withdrawn == 0 {
 			g.Withdrawn = c.now
@@ -165,4 +168,14 @@ func (c *change) close(no uint32, outlet string) {
 	a.Rider = Rider{Category: txn.RiderOrdinary}
 	a.BankSince, a.Closed = 0, c.now
 	c.notify(NoticeCancelled)
+}
+
+// payOrphans pays out what stands on numbers that died for a new card that never came.
+func (c *change) payOrphans(outlet string) {
+	for i := range c.next.Former {
+		f := &c.next.Former[i]
+		if f.Status == Replaced && f.Successor.IsZero() && f.Kind != BankPAN {
+			c.push(Effect{Kind: Payout, Carrier: f.Token, Outlet: outlet})
+		}
+	}
 }

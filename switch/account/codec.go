@@ -335,6 +335,7 @@ func (c *codec) effect(e *Effect) {
 	number(c, &e.Case)
 	below(c, &e.Tries, TriesMax+1)
 	c.text(&e.Why, WhyMax)
+	amount(c, &e.Since)
 	switch e.Kind {
 	case SetMark:
 		c.token(&e.Carrier)
@@ -360,10 +361,8 @@ func (c *codec) effect(e *Effect) {
 		c.text(&e.Outlet, NameMax)
 	case Notify:
 		below(c, &e.Notice, noticeEnd)
-		amount(c, &e.Since)
 	case Alarm:
 		c.text(&e.Name, NameMax)
-		amount(c, &e.Since)
 	case Compensate:
 		c.token(&e.Carrier)
 		amount(c, &e.Amount)

@@ -223,6 +223,38 @@ func TestDuty_HD23_RefusedReplacementIsACaseOfItsOwn(t *testing.T) {
 	}
 }
 
+// The replacement of an e-card is no release of the chip card that was lost with it.
+func TestDuty_HD21_ReplacingOneCarrierReleasesNoOther(t *testing.T) {
+	d := opened(t, plain())
+	d.lose()
+	out := d.must(account.ApplyReplacement{Who: holder, Old: ecard, Accept: true})
+	d.must(account.MakeCard{Case: out.Case, Carrier: carrierOf(account.ECard, second)})
+	d.settle()
+	if !d.frozen(txn.AppAll, chip, qr, bankCard) || !d.free(second) ||
+		d.marks[ecard].Reason != txn.Replaced {
+		t.Errorf("%v", d.marks)
+	}
+	d.replace(chip, token(8))
+	if !d.free(second, token(8), qr) {
+		t.Errorf("%v", d.marks)
+	}
+}
+
+// What stands on a number that died for a card that never came is paid out in the end.
+func TestDuty_ZS20_CancellationPaysOutADeadNumber(t *testing.T) {
+	d := opened(t, applied())
+	d.lose()
+	out := d.must(account.ApplyReplacement{Who: holder, Old: chip})
+	d.must(account.RefuseCase{Case: out.Case, Paper: letter})
+	d.settle()
+	out = d.must(account.RequestCancellation{Who: holder})
+	d.must(account.CompleteCancellation{Case: out.Case, Outlet: "outlet-1"})
+	d.settle()
+	if d.paidOut != 500 {
+		t.Errorf("paid out %d", d.paidOut)
+	}
+}
+
 // ZS17: a report by telephone only where writing is impossible; the written one takes over.
 func TestDuty_ZS17_PreReportFreezesUntilTheWrittenReport(t *testing.T) {
 	d := opened(t, plain())

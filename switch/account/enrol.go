@@ -193,7 +193,9 @@ func (s BindCarrier) decide(c *change) Refusal {
 	switch {
 	case s.Carrier.Kind == Temporary:
 		return CarrierKindNotAllowed
-	case c.next.Mark().Frozen(txn.AppAll &^ txn.AppSocial):
+	case slices.ContainsFunc(c.next.Restrictions, func(r Restriction) bool {
+		return r.Reason != txn.Suspended
+	}):
 		return Frozen
 	case waiting && s.Carrier.Kind == ECard && !c.rules.Application.ECardMeanwhile:
 		return CarrierNotActive

@@ -363,7 +363,10 @@ func (w *town) fate() {
 		for j := range w.doc.Carriers {
 			c := &w.doc.Carriers[j]
 			loss := r.Reason == txn.Lost || r.Reason == txn.PreReported
-			if loss && c.Kind == account.Temporary && c.Spared >= r.Case {
+			if loss && c.Spared >= r.Case {
+				if c.BoundAt < r.Since {
+					w.r.Fatalf("%s was there before the loss that spares it", c.Kind)
+				}
 				continue
 			}
 			if m := w.doc.MarkOf(c.Token); m.Scope&r.Scope != r.Scope {

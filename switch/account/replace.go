@@ -274,21 +274,22 @@ func (s BindTemporary) decide(c *change) Refusal {
 	}
 	bound.Status = Active
 	bound.EndsAt = c.rules.due(c.now, c.rules.Replacement.TemporaryDays)
-	bound.Spared = c.next.lastLoss()
+	bound.Spared = c.next.lossBefore(c.next.LastCase + 1)
 	c.out.Case = k.No
 	c.note(s.As.String())
 	return c.charge(TemporaryIssue)
 }
 
-// lastLoss is the case of the latest loss in force, 0 without one.
-func (a *Account) lastLoss() uint32 {
-	var no uint32
+// lossBefore is the case of the latest loss in force that came before case no, 0 without
+// one.
+func (a *Account) lossBefore(no uint32) uint32 {
+	var latest uint32
 	for i := range a.Restrictions {
-		if r := &a.Restrictions[i]; r.loss() {
-			no = max(no, r.Case)
+		if r := &a.Restrictions[i]; r.loss() && r.Case < no {
+			latest = max(latest, r.Case)
 		}
 	}
-	return no
+	return latest
 }
 
 // retireTemporary cancels the credential that stood in during a case; its balance goes to
@@ -332,7 +333,7 @@ func (s MakeCard) decide(c *change) Refusal {
 	if r != RefusalNone {
 		return r
 	}
-	if kind == CaseReplacement {
+	if kind == CaseReplacement && !c.chipMissing(no) {
 		c.unlose(no, no)
 	}
 	if r := c.succeed(&s.Carrier, no, purses); r != RefusalNone {
@@ -344,6 +345,15 @@ func (s MakeCard) decide(c *change) Refusal {
 		return c.handOver(no)
 	}
 	return RefusalNone
+}
+
+// chipMissing reports whether a chip card is still lost that this replacement was not
+// for: then its loss goes on, and only the new carrier is spared.
+func (c *change) chipMissing(no uint32) bool {
+	loss := c.next.lossBefore(no)
+	return slices.ContainsFunc(c.next.Carriers, func(k Carrier) bool {
+		return k.Kind == Chip && loss > k.Spared
+	})
 }
 
 // dead makes sure that the old numbers are dead, and returns those whose money is to move.
@@ -368,9 +378,11 @@ func (c *change) dead(old pan.Token) ([]pan.Token, Refusal) {
 func (c *change) succeed(n *NewCarrier, no uint32, purses []pan.Token) Refusal {
 	carrier := *n
 	carrier.Ready = false // active only once the money is there
-	if _, r := c.bind(&carrier, no); r != RefusalNone {
+	bound, r := c.bind(&carrier, no)
+	if r != RefusalNone {
 		return r
 	}
+	bound.Spared = c.next.lossBefore(no)
 	c.next.ExpiresOn, c.next.Stage = c.validity(), StageNone
 	for i := range c.next.Carriers {
 		if k := &c.next.Carriers[i]; k.Status == Expired {

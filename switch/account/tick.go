@@ -3,7 +3,6 @@ package account
 import (
 	"slices"
 
-	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -96,10 +95,16 @@ func (Tick) decide(c *change) Refusal {
 		c.out.Replay = true
 		return RefusalNone
 	}
-	c.lapse()
+	for c.lapse() {
+		continue // each lapse ends one
+	}
 	c.alarm()
-	for _, token := range c.next.outlived(c.now) {
-		c.retire(token, c.cmd.By.Outlet)
+	for _, k := range c.next.outlived(c.now) {
+		outlet := c.cmd.By.Outlet
+		if open := c.next.Case(k.Case); outlet == "" && open != nil {
+			outlet = open.Owner
+		}
+		c.retire(k.Token, outlet)
 	}
 	if c.next.Alive() {
 		c.age()
@@ -107,13 +112,14 @@ func (Tick) decide(c *change) Refusal {
 	return RefusalNone
 }
 
-// lapse ends a pre-report that nobody confirmed, where the scheme lets it lapse.
-func (c *change) lapse() {
+// lapse ends a pre-report that nobody confirmed, where the scheme lets it lapse. It
+// reports whether there was one.
+func (c *change) lapse() bool {
 	i := slices.IndexFunc(c.next.Restrictions, func(r Restriction) bool {
 		return r.LapsesAt != 0 && r.LapsesAt <= c.now
 	})
 	if i < 0 {
-		return
+		return false
 	}
 	no := c.next.Restrictions[i].Case
 	c.next.Restrictions = slices.Delete(c.next.Restrictions, i, i+1)
@@ -128,6 +134,7 @@ func (c *change) lapse() {
 	c.marks()
 	c.notify(NoticeLapse)
 	c.note(NoticeLapse.String())
+	return true
 }
 
 // alarm reports every case whose legal date has passed, once a date.
@@ -143,14 +150,14 @@ func (c *change) alarm() {
 }
 
 // outlived returns the temporary credentials whose time has passed.
-func (a *Account) outlived(now txn.Millis) []pan.Token {
-	var tokens []pan.Token
+func (a *Account) outlived(now txn.Millis) []Carrier {
+	var past []Carrier
 	for i := range a.Carriers {
 		if k := &a.Carriers[i]; k.EndsAt != 0 && k.EndsAt <= now {
-			tokens = append(tokens, k.Token)
+			past = append(past, *k)
 		}
 	}
-	return tokens
+	return past
 }
 
 // age ends a concession and announces the stages before expiry, the latest only.
