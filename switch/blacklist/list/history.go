@@ -99,13 +99,16 @@ type netChange struct {
 }
 
 // net returns what ops come to in the end, for keys of a width, in the order of keys. It
-// sorts ops.
+// sorts ops; those of one epoch are in order already.
 func net(ops []op, width int, app txn.App) (changes []netChange) {
 	same := func(a, b pan.Token) int { return compare(a, b) }
 	if width != Wide {
 		same = func(a, b pan.Token) int { return cmp.Compare(prefix(a), prefix(b)) }
 	}
-	slices.SortStableFunc(ops, func(a, b op) int { return same(a.card, b.card) })
+	byKey := func(a, b op) int { return same(a.card, b.card) }
+	if !slices.IsSortedFunc(ops, byKey) {
+		slices.SortStableFunc(ops, byKey)
+	}
 	for first := 0; first < len(ops); {
 		end := first + 1
 		for end < len(ops) && same(ops[first].card, ops[end].card) == 0 {

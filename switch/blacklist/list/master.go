@@ -2,7 +2,6 @@ package list
 
 import (
 	"slices"
-	"sort"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/store"
@@ -43,18 +42,14 @@ func (c *content) find(card pan.Token) (at int, ok bool) {
 	return slices.BinarySearchFunc(c.tokens, card, compare)
 }
 
-func (c *content) scope(card pan.Token) txn.App {
-	if i, ok := c.find(card); ok {
-		return c.scopes[i]
-	}
-	return 0
-}
-
-// prefixScope returns what is closed on any card with the same first half.
-func (c *content) prefixScope(card pan.Token) (all txn.App) {
+// prefixScope returns what is closed on any card with the same first half; at is where the
+// card stands, or would.
+func (c *content) prefixScope(card pan.Token, at int) (all txn.App) {
 	first := prefix(card)
-	i := sort.Search(len(c.tokens), func(i int) bool { return prefix(c.tokens[i]) >= first })
-	for ; i < len(c.tokens) && prefix(c.tokens[i]) == first; i++ {
+	for i := at; i < len(c.tokens) && prefix(c.tokens[i]) == first; i++ {
+		all |= c.scopes[i]
+	}
+	for i := at - 1; i >= 0 && prefix(c.tokens[i]) == first; i-- {
 		all |= c.scopes[i]
 	}
 	return all
@@ -85,40 +80,45 @@ func last(changes []store.Change) []entry {
 // apply makes the changes (sorted, none twice) and returns what they did, appended to ops.
 func (c *content) apply(entries []entry, ops []op) []op {
 	first := len(ops)
+	places := make([]int, 0, len(entries)) // where each op's card stands, or would
 	for _, e := range entries {
-		if old := c.scope(e.card); old != e.scope {
-			ops = append(ops, op{card: e.card, old: old, new: e.scope, prefixOld: c.prefixScope(e.card)})
+		at, listed := c.find(e.card)
+		o := op{card: e.card, new: e.scope, prefixOld: c.prefixScope(e.card, at)}
+		if listed {
+			o.old = c.scopes[at]
+		}
+		if o.old != o.new {
+			ops, places = append(ops, o), append(places, at)
 		}
 	}
 	done := ops[first:]
-	c.write(done)
+	c.write(done, places)
 	for i := range done {
-		done[i].prefixNew = c.prefixScope(done[i].card)
+		done[i].prefixNew = c.prefixScope(done[i].card, places[i])
 	}
 	return ops
 }
 
-// write puts the cards of ops in, takes them out, or changes them where they are.
-func (c *content) write(ops []op) {
-	var gone []int
-	for _, o := range ops {
-		switch i, ok := c.find(o.card); {
-		case ok && o.new == 0:
-			gone = append(gone, i)
-		case ok:
-			c.scopes[i] = o.new
+// write puts the cards of ops in, takes them out, or changes them where they are. It makes
+// places those after the change.
+func (c *content) write(ops []op, places []int) {
+	var gone, at []int // places in the content as it was, and between the two moves
+	var tokens []pan.Token
+	var scopes []txn.App
+	for i, o := range ops {
+		place := places[i]
+		places[i] += len(at) - len(gone)
+		switch {
+		case o.new == 0:
+			gone = append(gone, place)
+		case o.old == 0:
+			at = append(at, place-len(gone))
+			tokens, scopes = append(tokens, o.card), append(scopes, o.new)
+		default:
+			c.scopes[place] = o.new
 		}
 	}
 	c.tokens, c.scopes = without(c.tokens, gone), without(c.scopes, gone)
-	var at []int
-	var tokens []pan.Token
-	var scopes []txn.App
-	for _, o := range ops {
-		if o.old == 0 {
-			i, _ := c.find(o.card)
-			at, tokens, scopes = append(at, i), append(tokens, o.card), append(scopes, o.new)
-		}
-	}
 	c.tokens, c.scopes = with(c.tokens, at, tokens), with(c.scopes, at, scopes)
 }
 
@@ -155,9 +155,15 @@ func with[T any](s []T, places []int, values []T) []T {
 	return s
 }
 
-// replaceBy returns the changes that make the content what was read anew.
-func (c *content) replaceBy(fresh []entry) []entry {
+// distinct sorts what a snapshot gave. A card may come twice, when it changed meanwhile:
+// either will do, since that change is still to come.
+func distinct(fresh []entry) []entry {
 	slices.SortFunc(fresh, func(a, b entry) int { return compare(a.card, b.card) })
+	return slices.CompactFunc(fresh, func(a, b entry) bool { return a.card == b.card })
+}
+
+// replaceBy returns the changes that make the content what was read anew, sorted.
+func (c *content) replaceBy(fresh []entry) []entry {
 	var changes []entry
 	i := 0
 	for _, e := range fresh {

@@ -2,6 +2,7 @@ package list
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"iter"
@@ -163,7 +164,12 @@ func (l *List) find(key []byte) bool {
 	return i < l.len() && bytes.Equal(l.key(i), key)
 }
 
-func compare(a, b pan.Token) int { return bytes.Compare(a[:], b[:]) }
+func compare(a, b pan.Token) int {
+	if x, y := prefix(a), prefix(b); x != y {
+		return cmp.Compare(x, y)
+	}
+	return bytes.Compare(a[8:], b[8:])
+}
 
 func has(sorted []pan.Token, key pan.Token) bool {
 	_, ok := slices.BinarySearchFunc(sorted, key, compare)

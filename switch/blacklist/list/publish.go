@@ -183,19 +183,16 @@ func follows(changes []store.Change, after store.ListSeq) bool {
 func (p *Publisher) snapshot(ctx context.Context, b txn.Bucket) error {
 	call, cancel := context.WithTimeout(ctx, p.o.SnapshotMax)
 	defer cancel()
-	scopes := map[pan.Token]txn.App{}
+	fresh := make([]entry, 0, len(p.master.buckets[b].tokens)) // only Step writes the master
 	seq, err := p.o.Source.Snapshot(call, b, func(card pan.Token, m txn.Mark) {
-		scopes[card] = scopeOf(m)
+		if scope := scopeOf(m); scope != 0 {
+			fresh = append(fresh, entry{card, scope})
+		}
 	})
 	if err != nil {
 		return err
 	}
-	fresh := make([]entry, 0, len(scopes))
-	for card, scope := range scopes {
-		if scope != 0 {
-			fresh = append(fresh, entry{card, scope})
-		}
-	}
+	fresh = distinct(fresh)
 	p.follow[b] = follower{loaded: true, applied: seq, fresh: fresh, resync: true}
 	return nil
 }
@@ -271,12 +268,11 @@ func (p *Publisher) become(r record) {
 func (p *Publisher) takeOver() (ops []op) {
 	for b := range p.follow {
 		f, c := &p.follow[b], &p.master.buckets[b]
-		if f.resync {
-			if len(c.tokens) == 0 {
-				ops = c.fill(f.fresh, ops, len(p.history.states) > 0)
-			} else {
-				ops = c.apply(c.replaceBy(f.fresh), ops)
-			}
+		switch {
+		case f.resync && len(p.history.states) == 0:
+			c.fill(f.fresh) // nobody asks what changed before the first epoch
+		case f.resync:
+			ops = c.apply(c.replaceBy(f.fresh), ops)
 		}
 		if len(f.pending) > 0 {
 			ops = c.apply(last(f.pending), ops)
@@ -286,18 +282,12 @@ func (p *Publisher) takeOver() (ops []op) {
 	return ops
 }
 
-// fill makes a first snapshot the content of an empty bucket. Only when there were epochs
-// before does anybody ask what changed.
-func (c *content) fill(fresh []entry, ops []op, asked bool) []op {
-	if asked {
-		return c.apply(c.replaceBy(fresh), ops)
-	}
-	all := c.replaceBy(fresh)
-	c.tokens, c.scopes = make([]pan.Token, len(all)), make([]txn.App, len(all))
-	for i, e := range all {
+// fill makes a snapshot the content.
+func (c *content) fill(fresh []entry) {
+	c.tokens, c.scopes = make([]pan.Token, len(fresh)), make([]txn.App, len(fresh))
+	for i, e := range fresh {
 		c.tokens[i], c.scopes[i] = e.card, e.scope
 	}
-	return ops
 }
 
 // summaries adds up the whole content, for the first epoch.
