@@ -359,3 +359,23 @@ func TestDaysMaxEndsASearchForWorkingDays(t *testing.T) {
 		t.Error("a date was found among no working days")
 	}
 }
+
+// Marks on one carrier are written in order: a release never overtakes the freeze before it.
+func TestMarksOfOneCarrierKeepTheirOrder(t *testing.T) {
+	d := opened(t, plain())
+	d.lose()
+	d.release()
+	seen := map[string]uint32{}
+	for _, e := range d.doc.Ready() {
+		if e.Kind != account.SetMark {
+			continue
+		}
+		if first, twice := seen[e.Carrier.String()]; twice || e.Mark.Reason != txn.Lost {
+			t.Errorf("%v is ready beside %d", e.Mark, first)
+		}
+		seen[e.Carrier.String()] = e.Seq
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d marks are ready", len(seen))
+	}
+}
