@@ -12,8 +12,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"github.com/tapswitch/tapswitch/switch/bank"
 )
 
 // check is one condition of readiness.
@@ -36,8 +34,8 @@ type adminServer struct {
 	draining atomic.Bool
 }
 
-func newAdminServer(addr string, registry *prometheus.Registry, checks []check, edge *bank.Switch,
-) (*adminServer, error) {
+func newAdminServer(addr string, registry *prometheus.Registry, checks []check,
+	more func(*http.ServeMux)) (*adminServer, error) {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("admin_listen: %w", err)
@@ -51,9 +49,7 @@ func newAdminServer(addr string, registry *prometheus.Registry, checks []check, 
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		a.serveReadiness(w, r, checks)
 	})
-	if edge != nil {
-		serveBank(mux, edge)
-	}
+	more(mux)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)

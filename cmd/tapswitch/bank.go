@@ -15,6 +15,9 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/bank"
+	"github.com/tapswitch/tapswitch/switch/bank/audit"
+	"github.com/tapswitch/tapswitch/switch/bank/rota"
+	"github.com/tapswitch/tapswitch/switch/gate"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -69,7 +72,7 @@ func (n *node) bankOptions(ctx context.Context, file *bank.Config) (o bank.Optio
 		Now: n.clock.now, Log: n.log, Failpoint: failpoint(),
 	}
 	if n.wh != nil {
-		o.Batch = n.batch
+		o.Batch, o.Records = n.batch, n.records
 	}
 	return o, nil
 }
@@ -124,41 +127,85 @@ func (n *node) batch(ctx context.Context, terminal txn.TerminalID, number uint32
 	return all, err
 }
 
-// serveBank adds the bank edge to the admin server: what is connected, and the dead letters.
-func serveBank(mux *http.ServeMux, edge *bank.Switch) {
-	write := func(w http.ResponseWriter, v any, err error) {
-		w.Header().Set("Content-Type", "application/json")
-		switch {
-		case errors.Is(err, bank.ErrNotDead), errors.Is(err, bank.ErrNoSignature):
-			w.WriteHeader(http.StatusNotFound)
-		case err != nil:
-			w.WriteHeader(http.StatusInternalServerError)
-		}
-		if err != nil {
-			v = map[string]string{"error": err.Error()}
-		}
-		_ = json.NewEncoder(w).Encode(v) // a client that went away
+// records yields the settled records of business dates once everything committed so far is in
+// the warehouse.
+func (n *node) records(ctx context.Context, from, to txn.BusinessDate,
+	yield func(*txn.Record) error) error {
+	if err := n.Drain(ctx); err != nil {
+		return err
 	}
-	mux.HandleFunc("GET /bank", func(w http.ResponseWriter, r *http.Request) {
-		status, err := edge.Status(r.Context())
-		write(w, status, err)
-	})
-	mux.HandleFunc("GET /bank/dead", func(w http.ResponseWriter, r *http.Request) {
-		dead, err := edge.Dead(r.Context())
-		write(w, dead, err)
-	})
-	mux.HandleFunc("GET /bank/batches", func(w http.ResponseWriter, r *http.Request) {
-		batches, err := edge.Batches(r.Context(), r.URL.Query().Get("terminal"))
-		write(w, batches, err)
-	})
-	mux.HandleFunc("GET /bank/signatures/{request}", func(w http.ResponseWriter, r *http.Request) {
-		signature, err := edge.Signature(r.Context(), r.PathValue("request"))
-		write(w, signature, err)
-	})
-	for _, action := range []string{"retry", "close"} {
-		mux.HandleFunc("POST /bank/dead/{request}/"+action, func(w http.ResponseWriter, r *http.Request) {
-			t, err := edge.Resolve(r.Context(), r.PathValue("request"), action == "retry")
-			write(w, map[string]string{"request": t.ID.String(), "phase": t.Phase.String()}, err)
+	return n.wh.Records(ctx, warehouse.Filter{From: from, To: to}, yield)
+}
+
+// auditMax is how many lines of the audit trail one answer holds.
+const auditMax = 200
+
+// serveBank adds the bank edge to the admin server: what is connected, the dead letters, keys
+// and totals. A call that changes something wants an operator's token.
+func (n *node) serveBank(mux *http.ServeMux) {
+	edge := n.bank
+	if edge == nil {
+		return
+	}
+	read := func(pattern string, call func(r *http.Request) (any, error)) {
+		mux.HandleFunc("GET "+pattern, func(w http.ResponseWriter, r *http.Request) {
+			v, err := call(r)
+			writeBank(w, v, err)
 		})
 	}
+	read("/bank", func(r *http.Request) (any, error) { return edge.Status(r.Context()) })
+	read("/bank/dead", func(r *http.Request) (any, error) { return edge.Dead(r.Context()) })
+	read("/bank/batches", func(r *http.Request) (any, error) {
+		return edge.Batches(r.Context(), r.URL.Query().Get("terminal"))
+	})
+	read("/bank/audit", func(r *http.Request) (any, error) {
+		return edge.Audited(r.Context(), auditMax)
+	})
+	change := func(pattern string, roles []gate.Role,
+		call func(r *http.Request, by audit.Actor) (any, error)) {
+		mux.HandleFunc("POST "+pattern, func(w http.ResponseWriter, r *http.Request) {
+			by, err := recognize(r.Context(), n.hot, r, roles)
+			if err != nil {
+				n.log.Warn("bank call refused", "call", pattern, "from", r.RemoteAddr, "error", err)
+				writeBank(w, nil, err)
+				return
+			}
+			v, err := call(r, by)
+			writeBank(w, v, err)
+		})
+	}
+	for _, action := range []string{"retry", "close"} {
+		change("/bank/dead/{request}/"+action, rolesOfMoney,
+			func(r *http.Request, by audit.Actor) (any, error) {
+				t, err := edge.Resolve(r.Context(), r.PathValue("request"), action == "retry", by)
+				return map[string]string{"request": t.ID.String(), "phase": t.Phase.String()}, err
+			})
+	}
+	change("/bank/links/{link}/keys", rolesOfKeys, func(r *http.Request, by audit.Actor) (any, error) {
+		return edge.OrderKeys(r.Context(), r.PathValue("link"), by)
+	})
+	change("/bank/links/{link}/reconcile", rolesOfMoney,
+		func(r *http.Request, by audit.Actor) (any, error) {
+			return edge.Reconcile(r.Context(), r.PathValue("link"), by)
+		})
+}
+
+// writeBank writes the answer of a call.
+func writeBank(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		status := statusOfOperator(err)
+		switch {
+		case status != 0:
+		case errors.Is(err, bank.ErrNotDead), errors.Is(err, bank.ErrNoTask):
+			status = http.StatusNotFound
+		case errors.Is(err, rota.ErrBusy):
+			status = http.StatusConflict
+		default:
+			status = http.StatusInternalServerError
+		}
+		w.WriteHeader(status)
+		v = map[string]string{"error": err.Error()}
+	}
+	_ = json.NewEncoder(w).Encode(v) // a client that went away
 }

@@ -27,8 +27,9 @@ const (
 
 // adminClient asks the admin address of a running switch.
 type adminClient struct {
-	url  string
-	form cli.Output
+	url       string
+	tokenFile string
+	form      cli.Output
 }
 
 func (a *adminClient) add(c *cobra.Command) {
@@ -39,16 +40,25 @@ func (a *adminClient) add(c *cobra.Command) {
 	a.form = cli.Table
 	c.PersistentFlags().StringVar(&a.url, "admin-url", address,
 		"admin address of the switch ("+adminURLEnv+")")
+	c.PersistentFlags().StringVar(&a.tokenFile, "token-file", "",
+		"file with the operator's token for what changes something (else "+desk.TokenEnv+")")
 	c.PersistentFlags().VarP(&a.form, "output", "o", "table or json")
 }
 
 // call asks for path and reads the answer into v.
 func (a *adminClient) call(ctx context.Context, method, path string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, desk.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, method, a.url+path, nil)
 	if err != nil {
 		return cli.WithCode(cli.ExitUsage, err)
+	}
+	if method != http.MethodGet {
+		token, err := desk.Token(a.tokenFile)
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
@@ -70,7 +80,11 @@ func (a *adminClient) call(ctx context.Context, method, path string, v any) erro
 		return cli.WithCode(cli.ExitNotFound, errors.New("this switch has no bank edge: set bank.file"))
 	case resp.StatusCode != http.StatusOK:
 		_ = json.Unmarshal(body, &fault)
-		return fmt.Errorf("the switch answers %s: %s", resp.Status, fault.Error)
+		err := fmt.Errorf("the switch answers %s: %s", resp.Status, fault.Error)
+		if resp.StatusCode == http.StatusConflict {
+			return cli.WithCode(cli.ExitConflict, err)
+		}
+		return err
 	}
 	return json.Unmarshal(body, v)
 }
@@ -80,10 +94,12 @@ func bankCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bank", Short: "Bank links: who is connected, what a bank refused, where a card goes",
 		Example: "  tapswitch bank check bank.yaml\n" +
 			"  tapswitch bank route --file bank.yaml 6226009999999994 --class purchase --amount 1000\n" +
-			"  tapswitch bank status\n  tapswitch bank dead\n  tapswitch bank retry T0000001.A3G-1-42"}
+			"  tapswitch bank status\n  tapswitch bank dead\n  tapswitch bank retry T0000001.A3G-1-42\n" +
+			"  tapswitch bank keys icbc --token-file li.token\n  tapswitch bank reconcile icbc"}
 	admin.add(c)
 	c.AddCommand(bankDemoCommand(), bankCheckCommand(), bankRouteCommand(), bankStatusCommand(&admin),
-		bankDeadCommand(&admin), bankBatchesCommand(&admin),
+		bankDeadCommand(&admin), bankBatchesCommand(&admin), bankKeysCommand(&admin),
+		bankReconcileCommand(&admin), bankAuditCommand(&admin),
 		bankResolveCommand(&admin, "retry", "Have a bank told again what it refused"),
 		bankResolveCommand(&admin, "close", "Close what was settled with the bank by hand"))
 	return c
@@ -197,8 +213,9 @@ func bankStatusCommand(admin *adminClient) *cobra.Command {
 					}
 					fmt.Fprintf(w, "\t%s\tin flight %d\ttelling %d\tanswered %d, unknown %d, late %d\n", l.Name,
 						l.InFlight, l.Telling, l.Figures.Answered, l.Figures.Unknown, l.Figures.Late)
+					printTasks(w, &l)
 				}
-				fmt.Fprintf(w, "queued\t%d\tdue\t%d\n", s.Queued, s.Due)
+				fmt.Fprintf(w, "queued\t%d\tdue\t%d\tsignatures\t%d\n", s.Queued, s.Due, s.Signatures)
 			})
 		},
 	}
@@ -232,7 +249,9 @@ func bankDeadCommand(admin *adminClient) *cobra.Command {
 func bankBatchesCommand(admin *adminClient) *cobra.Command {
 	var terminal string
 	c := &cobra.Command{
-		Use: "batches", Short: "Batches that terminals settled, with both sides' totals", Args: cobra.NoArgs,
+		Use: "batches", Short: "Totals of terminals, acquirers and banks, of both sides", Args: cobra.NoArgs,
+		Long: "Lists the batches that terminals settled, the reconciliations of acquirers (acquirer@ID)\n" +
+			"and those with banks (bank@LINK): what the other side says, and what the ledger has.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []bank.Batch
 			err := admin.call(c.Context(), http.MethodGet,
@@ -251,7 +270,7 @@ func bankBatchesCommand(admin *adminClient) *cobra.Command {
 			})
 		},
 	}
-	c.Flags().StringVar(&terminal, "terminal", "", "only this terminal, as in record ids")
+	c.Flags().StringVar(&terminal, "terminal", "", "only this terminal, as in record ids, acquirer@ID or bank@LINK")
 	return c
 }
 

@@ -143,6 +143,7 @@ func (c nodeCollector) bank(counter func(*prometheus.Desc, int64, ...string),
 		return
 	}
 	c.n.bank.Stats().Each(func(name string, value int64) { counter(bankDesc, value, name) })
+	collectBankLines(c.n.bank, counter, gauge)
 	for _, l := range c.n.bank.Links() {
 		up := 0.0
 		if l.Up {

@@ -263,7 +263,7 @@ func (n *node) startAdmin(context.Context) error {
 	}
 	registry := prometheus.NewRegistry()
 	registerMetrics(registry, n)
-	a, err := newAdminServer(n.config.AdminListen, registry, n.checks(), n.bank)
+	a, err := newAdminServer(n.config.AdminListen, registry, n.checks(), n.serveBank)
 	if err != nil {
 		return err
 	}

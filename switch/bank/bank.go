@@ -14,15 +14,38 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/audit"
 	"github.com/tapswitch/tapswitch/switch/bank/flight"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
+	"github.com/tapswitch/tapswitch/switch/bank/notice"
+	"github.com/tapswitch/tapswitch/switch/bank/rota"
 	"github.com/tapswitch/tapswitch/switch/bank/route"
 	"github.com/tapswitch/tapswitch/switch/bank/secure"
+	"github.com/tapswitch/tapswitch/switch/bank/setup"
+	"github.com/tapswitch/tapswitch/switch/bank/tally"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
+
+// The bank file; package setup has its keys.
+type (
+	// Config is the whole file.
+	Config = setup.Config
+	// Listener and Link are its entries.
+	Listener = setup.Listener
+	// Link is a bank.
+	Link = setup.Link
+	// Keys are the keys of either.
+	Keys = setup.Keys
+)
+
+// ErrConfig is what every refusal of a bank file is.
+var ErrConfig = setup.ErrConfig
+
+// LoadConfig reads a bank file. Paths in it are relative to it.
+func LoadConfig(path string) (*Config, error) { return setup.LoadConfig(path) }
 
 // Options make a Switch. All but Ring, Batch, Failpoint, Dial and Log are mandatory.
 type Options struct {
@@ -45,7 +68,10 @@ type Options struct {
 	// Batch returns the settled records of a terminal's batch once all are in the ledger;
 	// nil in a process without ledger, where terminals cannot settle.
 	Batch func(ctx context.Context, terminal txn.TerminalID, batch uint32) ([]txn.Record, error)
-	Now   func() txn.Millis
+	// Records returns settled records for the totals of acquirers and banks; nil in a process
+	// without ledger, where they cannot be reconciled.
+	Records tally.Records
+	Now     func() txn.Millis
 	// Failpoint is called where a crash test may kill the process; nil in ordinary runs.
 	Failpoint func(name string)
 	// Dial connects to banks; nil is the network.
@@ -67,12 +93,16 @@ type Switch struct {
 	flights   *flight.Table
 	recalled  flight.Recall[answer]
 	seed      maphash.Seed // of what recalled answers answered
-	chips     chips
+	chips     setup.Chips
 	answers   *answers
 	// references are the numbers in field 37: one row for all links, so that no terminal gets
 	// a reference twice.
 	references *link.Numbers
 	teller     *teller
+	trail      *audit.Trail
+	letters    *notice.Box
+	recons     tally.Reconciler
+	rota       *rota.Rota
 	stats      Stats
 	log        *slog.Logger
 
@@ -92,14 +122,20 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 		zone: o.Calendar.Zone, links: map[string]*outlet{}, log: o.Log}
 	s.flights, s.seed = flight.New(), maphash.MakeSeed()
 	s.answers = &answers{registry: o.Registry, log: o.Log}
-	if s.chips, err = o.Config.EMV.load(); err != nil {
+	if s.chips, err = o.Config.EMV.Load(); err != nil {
 		return nil, err
 	}
 	if s.aead, err = sealer(o.MasterKey); err != nil {
 		return nil, err
 	}
-	if s.routes, err = o.Config.routes(s.zone); err != nil {
+	if s.routes, err = o.Config.Table(s.zone); err != nil {
 		return nil, err
+	}
+	s.trail = audit.NewTrail(o.Registry, o.Now)
+	s.recons = tally.Reconciler{Registry: o.Registry, Clock: o.Clock, Records: o.Records,
+		Calendar: o.Calendar, Now: o.Now}
+	if s.letters, err = notice.Open(ctx, o.Registry); err != nil {
+		return nil, fmt.Errorf("bank: %w", err)
 	}
 	s.keys, err = secure.NewTerminals(secure.TerminalOptions{Ring: o.Ring, Registry: o.Registry,
 		Overlap: 2 * time.Minute, Now: s.clock})
@@ -126,7 +162,11 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 		}
 		s.links[l.name] = l
 	}
+	if err = s.openRota(ctx); err != nil {
+		return nil, errors.Join(err, s.Shutdown(ctx))
+	}
 	s.teller.start()
+	s.rota.Start()
 	return s, nil
 }
 
@@ -166,6 +206,9 @@ func (s *Switch) Shutdown(ctx context.Context) error {
 		errs = append(errs, l.server.Shutdown(ctx))
 	}
 	s.serving.Wait()
+	if s.rota != nil {
+		s.rota.Close()
+	}
 	if s.teller != nil {
 		s.teller.stop(ctx)
 	}

@@ -219,7 +219,11 @@ func (t *teller) run() {
 			}
 			continue
 		}
-		t.tell(e)
+		if e.id.Counter&counterNotice != 0 {
+			t.tellNotice(e)
+		} else {
+			t.tell(e)
+		}
 		t.done(e)
 	}
 }

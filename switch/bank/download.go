@@ -7,37 +7,18 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/tapswitch/tapswitch/switch/bank/emv"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// chips is what chip terminals download; nil where no file is configured.
-type chips struct{ keys, applications *emv.Set }
-
-// load reads the files.
-func (e *EMV) load() (c chips, err error) {
-	if e.CAKeys != "" {
-		if c.keys, err = emv.LoadKeys(e.CAKeys); err != nil {
-			return c, fmt.Errorf("%w: emv: ca_keys: %w", ErrConfig, err)
-		}
-	}
-	if e.AIDs != "" {
-		if c.applications, err = emv.LoadApplications(e.AIDs); err != nil {
-			return c, fmt.Errorf("%w: emv: aids: %w", ErrConfig, err)
-		}
-	}
-	return c, nil
-}
-
 // chip answers a terminal that asks for public keys (field 60.3 372 their list, 370 one, 371
 // it has them) or applications (382, 380, 381).
 func (o *order) chip() answer {
 	network := string(o.sum.Network[:])
-	set := o.sw.chips.keys
+	set := o.sw.chips.Keys
 	if network[1] == '8' {
-		set = o.sw.chips.applications
+		set = o.sw.chips.Applications
 	}
 	if set == nil {
 		return answer{code: codeUnsupported}

@@ -1,20 +1,20 @@
 package bank
 
 import (
+	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/tapswitch/tapswitch/switch/bank/intent"
+	"github.com/tapswitch/tapswitch/switch/bank/keymail"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/secure"
+	"github.com/tapswitch/tapswitch/switch/bank/setup"
 	"github.com/tapswitch/tapswitch/switch/bank/till"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -33,6 +33,7 @@ type listener struct {
 	server    *link.Server
 	terminals *till.List       // nil for acquirers
 	keys      *secure.LinkKeys // of the acquirer; nil for terminals
+	desk      *keymail.Desk    // changes them; nil for terminals
 	peers     []netip.Prefix
 	bound     string
 	orders    sync.Pool // *order
@@ -48,7 +49,7 @@ func (s *Switch) newListener(ctx context.Context, cfg *Listener) (*listener, err
 		}
 	}
 	var err error
-	if l.spec, err = openSpec(cfg.Spec, cfg.Envelope); err != nil {
+	if l.spec, err = setup.OpenSpec(cfg.Spec, cfg.Envelope); err != nil {
 		return nil, err
 	}
 	l.bare = l.spec.WithEnvelope(message.Bare)
@@ -64,20 +65,22 @@ func (s *Switch) newListener(ctx context.Context, cfg *Listener) (*listener, err
 					ErrConfig, name)
 			}
 		}
-	} else if l.keys, err = s.openKeys(ctx, "in."+cfg.Name, &cfg.Keys); err != nil {
+	} else if l.desk, err = s.openKeys(ctx, "in."+cfg.Name, &cfg.Keys); err != nil {
 		return nil, err
+	} else {
+		l.keys = l.desk.Keys
 	}
 	for _, p := range cfg.Peers {
 		l.peers = append(l.peers, netip.MustParsePrefix(p)) // checked
 	}
-	secured, err := serverTLS(cfg.TLS)
+	secured, err := cfg.TLS.Server(s.log)
 	if err != nil {
 		return nil, err
 	}
 	l.server, err = link.NewServer(link.ServerConfig{
-		Name: cfg.Name, Framing: cfg.framing(), Protocol: inbound{l}, Handler: l, Admit: l.admit,
+		Name: cfg.Name, Framing: cfg.Frames(), Protocol: inbound{l}, Handler: l, Admit: l.admit,
 		TLS: secured, Now: s.clock, Log: s.log,
-		Limits: link.Limits{FrameMax: frameMax, ConnectionsMax: cfg.Connections,
+		Limits: link.Limits{FrameMax: setup.FrameMax, ConnectionsMax: cfg.Connections,
 			ConnectionsPerPeerMax: cfg.Connections, InFlightMax: cfg.InFlight,
 			IdleTimeout: cfg.Idle, AnswerTimeout: requestMax},
 	})
@@ -174,7 +177,7 @@ func (o *order) handle(ctx context.Context) {
 		o.send(answer{code: code, key: key})
 		return
 	}
-	a := o.act(ctx)
+	a := o.actInCurrency(ctx)
 	a.key = key
 	if a.none {
 		o.sw.stats.Unanswered.Add(1)
@@ -182,6 +185,24 @@ func (o *order) handle(ctx context.Context) {
 		return
 	}
 	o.send(a)
+}
+
+// actInCurrency is act for what is in the one currency. What is in another one is declined: a
+// transaction by the engine, which keeps the reason.
+func (o *order) actInCurrency(ctx context.Context) answer {
+	switch o.ask.Action {
+	case intent.Transact, intent.Balance, intent.CashLoad:
+		if o.currency() == o.sw.currency {
+			break
+		}
+		o.sw.stats.Currency.Add(1)
+		o.sw.log.Warn("declined: another currency", "listener", o.in.cfg.Name,
+			"currency", uint16(o.currency()), "reason", txn.UnknownCurrency.String())
+		if o.ask.Action == intent.Balance {
+			return answer{code: txn.UnknownCurrency.Text().Field39}
+		}
+	}
+	return o.act(ctx)
 }
 
 // act is the way of each message.
@@ -242,11 +263,12 @@ func (o *order) identify() (code string) {
 
 // acquirerPlace is where an acquirer's transaction was made.
 func (l *listener) acquirerPlace(o *order) txn.Place {
-	p := txn.Place{Merchant: trimmed(o.sum.Merchant[:]), Acquirer: l.cfg.Acquirer,
+	merchant := bytes.TrimRight(o.sum.Merchant[:], " \x00")
+	p := txn.Place{Merchant: textOf(&o.texts.merchant, merchant), Acquirer: l.cfg.Acquirer,
 		Payee: txn.Account(l.cfg.Payee), Funding: txn.Account(l.cfg.Payee)}
 	var room [16]byte
 	if mcc := o.view.Append(room[:0], 18); len(mcc) > 0 {
-		p.MCC = string(mcc)
+		p.MCC = textOf(&o.texts.mcc, mcc)
 	}
 	return p
 }
@@ -275,10 +297,11 @@ func (o *order) authenticate(ctx context.Context) (make maker, code string) {
 	case o.terminal == nil && (!o.in.keys.MACs() || free):
 		return nil, ""
 	case o.terminal == nil:
-		if err := o.in.keys.Check(covered, value); err != nil {
-			return o.in.keys.Make, codeMAC
+		made, err := o.in.keys.Match(covered, value)
+		if err != nil {
+			return maker(made), codeMAC
 		}
-		return o.in.keys.Make, ""
+		return maker(made), ""
 	case o.terminal.MasterKey == "" && has:
 		return nil, codeMAC // nobody can have made it
 	case o.terminal.MasterKey == "" || free:
@@ -319,58 +342,4 @@ func (o *order) send(a answer) {
 	}
 	o.sw.stats.Out.Add(1)
 	_ = o.req.Answer(frame) // a lost answer is counted by the server; the terminal reverses
-}
-
-// serverTLS reads the certificates of a listener.
-func serverTLS(t *TLS) (*tls.Config, error) {
-	if t == nil {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	c.Certificates = []tls.Certificate{pair}
-	if t.CA != "" {
-		if c.ClientCAs, err = readAuthorities(t.CA); err != nil {
-			return nil, err
-		}
-		c.ClientAuth = tls.RequireAndVerifyClientCert
-	}
-	return c, nil
-}
-
-// clientTLS reads the certificates of a link.
-func clientTLS(t *TLS) (*tls.Config, error) {
-	if t == nil {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	var err error
-	if t.CA != "" {
-		if c.RootCAs, err = readAuthorities(t.CA); err != nil {
-			return nil, err
-		}
-	}
-	if t.Cert != "" {
-		pair, err := tls.LoadX509KeyPair(t.Cert, t.Key)
-		if err != nil {
-			return nil, fmt.Errorf("tls: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
-}
-
-func readAuthorities(path string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("tls: %w", err)
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(text) {
-		return nil, fmt.Errorf("tls: %s holds no certificate in PEM", path)
-	}
-	return pool, nil
 }

@@ -2,7 +2,6 @@ package bank
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
-	"github.com/tapswitch/tapswitch/switch/bank/secure"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -101,128 +99,6 @@ func (o *order) signOn(ctx context.Context) answer {
 	}
 	a.fields = append(a.fields, field{62, keys})
 	return a
-}
-
-// changeKey takes a key that an acquirer sends under the zone key.
-func (o *order) changeKey(ctx context.Context) answer {
-	if o.in.keys == nil {
-		return answer{code: codeInvalid}
-	}
-	code := takeKey(ctx, o.in.keys, received{o.in.spec, &o.view, &o.sum, o.frame})
-	o.sw.log.Info("change of key", "listener", o.in.cfg.Name, "code", code)
-	return answer{code: code}
-}
-
-// keyPrefix begins field 48 where it brings a key.
-const keyPrefix = "NK"
-
-// received is a message as it came in, with what was read of it.
-type received struct {
-	spec  *message.Spec
-	view  *message.View
-	sum   *message.Summary
-	frame []byte
-}
-
-// takeKey puts a key into force that came in a network message (DOMAIN.md 2.3): field 53 has
-// its kind (1 PIN, 2 MAC) and algorithm (0 DES, 6 3DES), field 48 "NK" with key and check
-// value in hex, or field 96 a key of 8 bytes and field 48 its check value. Where the message
-// has a MAC it is made with a MAC key that comes, or else with the one in force.
-func takeKey(ctx context.Context, keys *secure.LinkKeys, m received) (code string) {
-	t, ok := readTransfer(m.view)
-	if !ok {
-		return codeFormat
-	}
-	pending, err := keys.Receive(t)
-	if err != nil {
-		return codeSecurity
-	}
-	if value, has := m.spec.MACField(m.frame, m.sum); has {
-		check := keys.Check
-		if t.Kind == secure.MACKey {
-			check = pending.Check
-		}
-		covered := m.sum.Covered.Of(m.frame)
-		if check(covered, value[:]) != nil && keys.Check(covered, value[:]) != nil {
-			return codeMAC
-		}
-	}
-	if err := pending.Commit(ctx); err != nil {
-		return codeMalfunction
-	}
-	return codeApproved
-}
-
-// codeSecurity refuses a key.
-const codeSecurity = "A7"
-
-func readTransfer(v *message.View) (t secure.Transfer, ok bool) {
-	control := string(v.Append(nil, 53))
-	if len(control) != 16 {
-		return t, false
-	}
-	switch control[0] {
-	case '1':
-		t.Kind = secure.PINKey
-	case '2':
-		t.Kind = secure.MACKey
-	default:
-		return t, false
-	}
-	size := 8
-	t.Algorithm = keyring.DES
-	if control[1] == '6' {
-		size, t.Algorithm = 16, keyring.TDES2
-	}
-	text := strings.TrimPrefix(string(v.Append(nil, 48)), keyPrefix)
-	raw, err := hex.DecodeString(strings.TrimSpace(text))
-	if err != nil {
-		return t, false
-	}
-	if v.Has(96) && size == 8 {
-		t.Wrapped, t.KCV = v.Append(nil, 96), raw
-		return t, len(raw) >= 3
-	}
-	if len(raw) < size+3 {
-		return t, false
-	}
-	t.Wrapped, t.KCV = raw[:size], raw[size:]
-	return t, true
-}
-
-// Notice is what a terminal or network told that moves no money: the result of an issuer's
-// script on the card's chip, a cut-over of the network.
-type Notice struct {
-	Terminal string     `json:"terminal"`
-	MTI      string     `json:"mti"`
-	Network  string     `json:"network,omitempty"`
-	STAN     uint32     `json:"stan"`
-	RRN      string     `json:"rrn,omitempty"`
-	Card     string     `json:"card,omitempty"` // the token
-	Chip     string     `json:"chip,omitempty"` // field 55 of a script result in hex
-	At       txn.Millis `json:"at"`
-}
-
-// note keeps a notice and answers it. One that is sent again takes the place of the first.
-func (o *order) note(ctx context.Context) answer {
-	n := Notice{Terminal: o.in.terminalID(o.sum.Terminal).String(), MTI: o.sum.MTI.First().String(),
-		Network: trimmed(o.sum.Network[:]), STAN: o.sum.STAN, RRN: trimmed(o.sum.RRN[:]), At: o.now}
-	if !o.sum.PAN.IsZero() {
-		n.Card = o.sw.tokens.Token(o.sum.PAN).String()
-	}
-	if o.sum.MTI.Class() == message.Administrative {
-		n.Chip = hex.EncodeToString(o.view.Append(nil, 55))
-	}
-	text, err := json.Marshal(n)
-	if err != nil {
-		return o.kept(err)
-	}
-	key := fmt.Sprintf("bank/notice/%s/%s/%06d", n.Terminal, o.sw.localTime(o.now, "20060102"), n.STAN)
-	_, version, err := o.sw.o.Registry.Get(ctx, key)
-	if err == nil {
-		err = o.sw.o.Registry.Put(ctx, key, text, version)
-	}
-	return o.kept(err)
 }
 
 // parameters answers a terminal that asks for its parameters: two digits of tag and the

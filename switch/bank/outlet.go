@@ -11,12 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/tapswitch/tapswitch/crypto/block"
 	"github.com/tapswitch/tapswitch/crypto/keyring"
-	"github.com/tapswitch/tapswitch/crypto/mac"
+	"github.com/tapswitch/tapswitch/switch/bank/keymail"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/secure"
+	"github.com/tapswitch/tapswitch/switch/bank/setup"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/store"
@@ -31,6 +31,8 @@ type outlet struct {
 	spec    *message.Spec
 	header  message.CUPSHeader
 	keys    *secure.LinkKeys
+	desk    *keymail.Desk // changes keys
+	badMACs atomic.Int32  // in a row
 	link    *link.Link
 	waiting atomic.Int64 // reversals and advices that the bank has not heard of: its backlog
 	seed    maphash.Seed
@@ -38,68 +40,50 @@ type outlet struct {
 	writers sync.Pool // *message.Writer
 }
 
-// macSchemes are the names of MAC schemes in configuration.
-var macSchemes = map[string]mac.Scheme{
-	"none": {}, "x9.9": mac.X99, "x9.19": mac.X919, "cup-ecb": mac.CUPDES,
-	"cup-ecb-3des": mac.CUPTDES, "cup-ecb-sm4": mac.CUPSM4,
-	"cmac-aes": {Algorithm: mac.CMAC, Cipher: block.AES, Size: 8},
-}
-
-func (k *Keys) check(what, name string, say func(string, ...any)) {
-	if _, ok := macSchemes[k.MAC]; !ok {
-		say("%s %q: mac %q is none of x9.9, x9.19, cup-ecb, cup-ecb-3des, cup-ecb-sm4, cmac-aes, none",
-			what, name, k.MAC)
-	}
-	for key, text := range map[string]string{"mac_key": k.MACKey, "pin_key": k.PINKey, "zone": k.Zone} {
-		if text == "" {
-			continue
-		}
-		if _, err := keyring.ParseRef(text); err != nil {
-			say("%s %q: %s %q: %v", what, name, key, text, err)
-		}
-	}
-	if k.MAC != "none" && k.MACKey == "" && k.Zone == "" && what == "link" {
-		say("link %q: mac %s needs mac_key or zone", name, k.MAC)
-	}
-}
-
 // openKeys opens the keys of a link or of an acquirer.
-func (s *Switch) openKeys(ctx context.Context, name string, k *Keys) (*secure.LinkKeys, error) {
+func (s *Switch) openKeys(ctx context.Context, name string, k *Keys) (*keymail.Desk, error) {
 	o := secure.LinkOptions{Ring: s.o.Ring, Registry: s.o.Registry, Link: name,
-		Scheme: macSchemes[k.MAC], Overlap: k.Overlap, Now: s.clock}
+		Scheme: k.Scheme(), Overlap: k.Overlap, Now: s.clock}
 	o.MAC, _ = keyring.ParseRef(k.MACKey) // checked; "" is the zero Ref
 	o.PIN, _ = keyring.ParseRef(k.PINKey)
 	o.ZMK, _ = keyring.ParseRef(k.Zone)
 	if s.o.Ring == nil && (k.MACKey != "" || k.PINKey != "" || k.Zone != "") {
 		return nil, fmt.Errorf("%w: keys are named and there is no key ring", ErrConfig)
 	}
-	return secure.OpenLink(ctx, o)
+	keys, err := secure.OpenLink(ctx, o)
+	return keymail.NewDesk(keymail.Options{Keys: keys, Trail: s.trail, Subject: name,
+		Overlap: k.Overlap, Now: s.clock}), err
 }
 
 func (s *Switch) newOutlet(ctx context.Context, cfg *Link) (*outlet, error) {
 	l := &outlet{sw: s, cfg: cfg, name: cfg.Name, seed: maphash.MakeSeed()}
 	var err error
-	if l.spec, err = openSpec(cfg.Spec, cfg.Envelope); err != nil {
+	if l.spec, err = setup.OpenSpec(cfg.Spec, cfg.Envelope); err != nil {
 		return nil, err
 	}
 	if l.header, err = message.NewCUPSHeader(cfg.Station, cfg.Home); err != nil {
 		return nil, err
 	}
-	if l.keys, err = s.openKeys(ctx, cfg.Name, &cfg.Keys); err != nil {
+	if l.desk, err = s.openKeys(ctx, cfg.Name, &cfg.Keys); err != nil {
 		return nil, err
 	}
-	secured, err := clientTLS(cfg.TLS)
+	l.keys = l.desk.Keys
+	if cfg.Reconcile.At != "" && !l.reconciles() {
+		return nil, fmt.Errorf("%w: spec %s has no fields of totals to reconcile with", ErrConfig,
+			cfg.Spec)
+	}
+	secured, err := cfg.TLS.Client(s.log)
 	if err != nil {
 		return nil, err
 	}
 	l.views.New = func() any { return new(message.View) }
 	l.writers.New = func() any { return new(message.Writer) }
 	l.link, err = link.Open(link.Config{
-		Name: cfg.Name, Addresses: cfg.Addresses, Balance: cfg.balance(), Framing: cfg.framing(),
-		Protocol: outbound{l}, Handler: l, TLS: secured, SignOnce: cfg.SignOn == "link",
-		Limits: link.Limits{FrameMax: frameMax, AnswerTimeout: cfg.Timeout, EchoAfter: cfg.Echo,
+		Name: cfg.Name, Addresses: cfg.Addresses, Balance: cfg.Spread(), Framing: cfg.Frames(),
+		Protocol: outbound{l}, Handler: l, TLSNext: secured, SignOnce: cfg.SignOn == "link",
+		Limits: link.Limits{FrameMax: setup.FrameMax, AnswerTimeout: cfg.Timeout, EchoAfter: cfg.Echo,
 			InFlightMax: cfg.InFlight, InFlightPerConnMax: cfg.InFlight,
-			QueueMax: max(1024, cfg.InFlight/4)},
+			WriteTimeout: cfg.WriteTimeout, QueueMax: max(1024, cfg.InFlight/4)},
 		Reserver: stanKeeper{s.o.Registry}, NumberBlock: stanBlock, Late: l.late, Changed: l.changed,
 		Dial: s.o.Dial, Now: s.clock, Log: s.log,
 	})
@@ -115,6 +99,10 @@ func (l *outlet) usable() bool {
 // stands.
 func (l *outlet) late(_ []byte, key link.Key) {
 	l.sw.stats.Late.Add(1)
+	if key.Class == uint8(message.Network) {
+		l.sw.log.Warn("late answer of a bank: a key in it is not taken", "link", l.name)
+		return
+	}
 	l.sw.log.Warn("late answer of a bank: the reversal stands", "link", l.name, "message", key.String())
 }
 
@@ -193,8 +181,10 @@ func (p outbound) Classify(frame []byte) (link.Kind, link.Key, error) {
 		field, _ := p.spec.MACField(frame, &sum)
 		if p.keys.Check(sum.Covered.Of(frame), field[:]) != nil {
 			p.sw.stats.BadMAC.Add(1)
+			p.countMAC(false)
 			return 0, link.Key{}, errBadMAC
 		}
+		p.countMAC(string(sum.Response[:]) != codeMAC)
 	}
 	key := p.key(v, &sum)
 	switch {
@@ -214,12 +204,15 @@ func (l *outlet) key(v *message.View, sum *message.Summary) link.Key {
 		Terminal: sum.Terminal, Time: sum.Sent}
 	if sum.MTI.Class() != message.Network {
 		var room [40]byte
-		rest := v.Append(room[:0], 32)
-		rest = append(rest, '/')
-		k.Rest = maphash.Bytes(l.seed, strconv.AppendInt(rest, sum.Amount, 10))
+		k.Rest = l.rest(v.Append(room[:0], 32), sum.Amount)
 		k.AnyRest = sum.MTI.IsResponse() && string(sum.Response[:]) == codePartial
 	}
 	return k
+}
+
+// rest digests what of a message stands in Key.Rest; it uses the room behind acquirer.
+func (l *outlet) rest(acquirer []byte, amount int64) uint64 {
+	return maphash.Bytes(l.seed, strconv.AppendInt(append(acquirer, '/'), amount, 10))
 }
 
 // Reply answers what a bank asks about the link.
@@ -288,9 +281,9 @@ func (l *outlet) Handle(r *link.Request) {
 	code := codeInvalid
 	if sum.MTI.Class() == message.Network && string(sum.Network[:]) == "101" {
 		ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
-		code = takeKey(ctx, l.keys, received{l.spec, &v, &sum, r.Frame})
+		code = l.sw.takeKey(ctx, l.desk, keymail.Message{Spec: l.spec, View: &v, Sum: &sum,
+			Frame: r.Frame})
 		cancel()
-		l.sw.log.Info("change of key", "link", l.name, "code", code)
 	}
 	frame, err := l.answer(&v, &sum, r.Frame, code)
 	if err != nil || frame == nil {
@@ -349,6 +342,8 @@ type telling struct {
 	original *card.BankTxn // field 90
 	// private: PIN, track and chip data go with it: it is the first time that it is sent.
 	private bool
+	// chip: chip data go with it, all that it is about.
+	chip bool
 }
 
 // write makes the frame of a message to the bank, and the key that its answer carries.
@@ -382,6 +377,7 @@ type composer struct {
 	t    *telling
 	w    *message.Writer
 	acqu []byte
+	room [16]byte // of acqu
 }
 
 func (c *composer) write() error {
@@ -415,6 +411,8 @@ func (c *composer) write() error {
 		if err := c.pin(); err != nil {
 			return err
 		}
+	}
+	if t.private || t.chip {
 		c.copy(55)
 	}
 	if t.original != nil && t.original.STAN != 0 {
@@ -451,8 +449,7 @@ func (c *composer) local() {
 
 // institutions writes acquirer and forwarder.
 func (c *composer) institutions() {
-	var room [16]byte
-	c.acqu = c.o.view.Append(room[:0], 32)
+	c.acqu = c.o.view.Append(c.room[:0], 32)
 	if len(c.acqu) == 0 {
 		c.acqu = []byte(c.o.sw.o.Config.Acquirer)
 		if c.o.place.Acquirer != "" {
@@ -489,6 +486,13 @@ func (c *composer) pin() error {
 	var block, out [16]byte
 	from.Block = c.o.view.Append(block[:0], 52)
 	translated, err := c.l.keys.TranslatePIN(out[:0], &from)
+	if err != nil && c.o.terminal == nil {
+		// It may have been under way when the acquirer's key changed.
+		if former, ok := c.o.in.keys.FormerPINKey(); ok {
+			from.Key = former
+			translated, err = c.l.keys.TranslatePIN(out[:0], &from)
+		}
+	}
 	if err != nil {
 		c.o.sw.log.Warn("PIN not translated", "link", c.l.name, "error", err)
 		return &codeError{txn.PINUnreadable}
@@ -527,11 +531,9 @@ func eleven(id []byte) string {
 // key is the key of the answer.
 func (c *composer) key() link.Key {
 	var room [40]byte
-	rest := append(room[:0], c.acqu...)
-	rest = append(rest, '/')
 	k := link.Key{Class: uint8(c.t.mti.Class()), STAN: c.t.stan, RRN: c.t.rrn,
 		Terminal: c.o.sum.Terminal, Time: c.t.sent,
-		Rest: maphash.Bytes(c.l.seed, strconv.AppendInt(rest, c.o.sum.Amount, 10))}
+		Rest: c.l.rest(append(room[:0], c.acqu...), c.o.sum.Amount)}
 	if _, ok := c.l.spec.Field(37); !ok {
 		k.RRN = [12]byte{}
 	}

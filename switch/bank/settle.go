@@ -1,17 +1,14 @@
 package bank
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/intent"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
-	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/bank/tally"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -23,30 +20,11 @@ import (
 // have three digits each.
 const uploadRowsMax = 4 * 999
 
-// Sums are debits and credits of a batch in minor units: debits are purchases, completions
-// and offline sales, credits are refunds. What was voided or reversed does not count.
-type Sums struct {
-	DebitAmount  int64 `json:"debit_amount"`
-	DebitCount   int   `json:"debit_count"`
-	CreditAmount int64 `json:"credit_amount"`
-	CreditCount  int   `json:"credit_count"`
-}
-
-// Batch is what is kept of a terminal's batch.
-type Batch struct {
-	Terminal  string     `json:"terminal"` // as in record ids
-	Merchant  string     `json:"merchant"`
-	Number    uint32     `json:"batch"`
-	SettledAt txn.Millis `json:"settled_at"`
-	// Theirs is what the terminal says, Ours what the ledger has.
-	Theirs Sums `json:"terminal_totals"`
-	Ours   Sums `json:"ledger_totals"`
-	// Verdict is balanced, unbalanced or failed.
-	Verdict string `json:"verdict"`
-	// Uploaded counts the rows of the terminal's upload; Complete says that it said so.
-	Uploaded int  `json:"uploaded"`
-	Complete bool `json:"complete"`
-}
+// Sums and Batch are those of package tally.
+type (
+	Sums  = tally.Sums
+	Batch = tally.Batch
+)
 
 // UploadedRow is one transaction of a batch upload.
 type UploadedRow struct {
@@ -58,10 +36,6 @@ type UploadedRow struct {
 	Amount int64     `json:"amount"`
 }
 
-func batchKey(terminal txn.TerminalID, batch uint32) string {
-	return fmt.Sprintf("bank/batch/%s/%06d", terminal, batch)
-}
-
 func uploadKey(terminal txn.TerminalID, batch uint32, n int) string {
 	return fmt.Sprintf("bank/upload/%s/%06d/%04d", terminal, batch, n)
 }
@@ -69,7 +43,7 @@ func uploadKey(terminal txn.TerminalID, batch uint32, n int) string {
 // settle compares a terminal's totals with the ledger.
 func (o *order) settle(ctx context.Context) answer {
 	if o.in.spec.Dialect() != message.POS {
-		return answer{code: codeInvalid}
+		return o.reconcile(ctx)
 	}
 	text := string(o.view.Append(nil, 48))
 	theirs, err := message.ParseSettlement(text)
@@ -133,73 +107,12 @@ func sumsOf(s message.Settlement) Sums {
 }
 
 // Total returns the totals of a batch's settled records. Order does not matter.
-func Total(records []txn.Record) (sums Sums) {
-	type entry struct {
-		record *txn.Record
-		undone bool
-	}
-	all := map[txn.RequestID]*entry{}
-	var undoing []*txn.Record
-	for i := range records {
-		r := &records[i]
-		if r.Outcome != txn.Approved {
-			continue
-		}
-		all[r.Request] = &entry{record: r}
-		if r.Kind == txn.BankReversal || r.Kind == txn.BankVoid {
-			undoing = append(undoing, r)
-		}
-	}
-	// Reversals first: a reversed void leaves its original as it was.
-	slices.SortStableFunc(undoing, func(a, b *txn.Record) int { return cmp.Compare(b.Kind, a.Kind) })
-	for _, r := range undoing {
-		if e := all[r.Original]; e != nil && !all[r.Request].undone {
-			e.undone = true
-		}
-	}
-	for _, e := range all {
-		if e.undone {
-			continue
-		}
-		switch amount := int64(e.record.Charged); e.record.Kind {
-		case txn.BankPurchase, txn.BankCompletion, txn.BankLoad, txn.Load:
-			sums.DebitAmount += max(amount, -amount)
-			sums.DebitCount++
-		case txn.BankAdjustment: // it changes its original's amount; finance's charge nothing
-			sums.DebitAmount += amount
-		case txn.BankRefund:
-			sums.CreditAmount += -amount
-			sums.CreditCount++
-		}
-	}
-	return sums
-}
+func Total(records []txn.Record) Sums { return tally.Total(records) }
 
 // keepBatch changes what is kept of a batch.
 func (s *Switch) keepBatch(ctx context.Context, id txn.TerminalID, number uint32,
 	change func(*Batch)) error {
-	key := batchKey(id, number)
-	for range stanTriesMax {
-		value, version, err := s.o.Registry.Get(ctx, key)
-		if err != nil {
-			return err
-		}
-		b := Batch{Terminal: id.String(), Number: number}
-		if version > 0 {
-			if err := json.Unmarshal(value, &b); err != nil {
-				return fmt.Errorf("%w: %s: %w", store.ErrDamaged, key, err)
-			}
-		}
-		change(&b)
-		text, err := json.Marshal(b)
-		if err != nil {
-			return err
-		}
-		if err = s.o.Registry.Put(ctx, key, text, version); !errors.Is(err, store.ErrConflict) {
-			return err
-		}
-	}
-	return store.ErrConflict
+	return tally.Keep(ctx, s.o.Registry, id.String(), number, change)
 }
 
 // upload keeps a part of a terminal's batch, or notes its end. A part that is sent again
@@ -274,24 +187,8 @@ func (s *Switch) row(kind string, stan uint32, number pan.Number, amount int64) 
 		Ending: last4.String(), Amount: amount}
 }
 
-// Batches returns what is kept of the batches of a terminal, or of all for "", in order.
-func (s *Switch) Batches(ctx context.Context, terminal string) ([]Batch, error) {
-	r := s.o.Registry
-	keys, err := r.Keys(ctx, "bank/batch/"+terminal)
-	if err != nil {
-		return nil, err
-	}
-	all := make([]Batch, 0, len(keys))
-	for _, key := range keys {
-		value, _, err := r.Get(ctx, key)
-		if err != nil {
-			return nil, err
-		}
-		var b Batch
-		if err := json.Unmarshal(value, &b); err != nil {
-			return nil, fmt.Errorf("%w: %s: %w", store.ErrDamaged, key, err)
-		}
-		all = append(all, b)
-	}
-	return all, nil
+// Batches returns what is kept of the batches of a terminal, an acquirer or a bank (see package
+// tally), or of all for "", in order.
+func (s *Switch) Batches(ctx context.Context, party string) ([]Batch, error) {
+	return tally.Batches(ctx, s.o.Registry, party)
 }

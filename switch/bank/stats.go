@@ -22,6 +22,12 @@ type Stats struct {
 	Waiting    atomic.Int64 // times that a bank could not be told because its link is down
 	Dead       atomic.Int64 // reversals and advices that a bank refused
 	Signatures atomic.Int64 // signatures that were kept
+	Forwarded  atomic.Int64 // notices that a bank has acknowledged
+	KeyChanges atomic.Int64 // keys that came into force
+	KeyFaults  atomic.Int64 // orders of keys that failed, and keys that were refused
+	Reconciled atomic.Int64 // 0500 of acquirers answered, and of ours that were answered
+	Unbalanced atomic.Int64 // those of them whose totals differ
+	Currency   atomic.Int64 // declined because they are in another currency
 	Faults     atomic.Int64 // of the switch itself
 }
 
@@ -36,7 +42,9 @@ func (s *Stats) Each(f func(name string, value int64)) {
 		{"replays", &s.Replays}, {"approved", &s.Approved}, {"declined", &s.Declined},
 		{"redirected", &s.Redirected}, {"doubts", &s.Doubts}, {"expired", &s.Expired},
 		{"reversals", &s.Reversals}, {"late", &s.Late}, {"told", &s.Told}, {"waiting", &s.Waiting},
-		{"dead", &s.Dead}, {"signatures", &s.Signatures}, {"faults", &s.Faults},
+		{"dead", &s.Dead}, {"signatures", &s.Signatures}, {"forwarded", &s.Forwarded},
+		{"key_changes", &s.KeyChanges}, {"key_faults", &s.KeyFaults}, {"reconciled", &s.Reconciled},
+		{"unbalanced", &s.Unbalanced}, {"foreign_currency", &s.Currency}, {"faults", &s.Faults},
 	} {
 		f(c.name, c.value.Load())
 	}

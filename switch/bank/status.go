@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/audit"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
+	"github.com/tapswitch/tapswitch/switch/bank/rota"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -45,7 +47,11 @@ func (s *Switch) keepDead(ctx context.Context, e errand, b *card.BankTxn, last4 
 	if err != nil {
 		return err
 	}
-	key := deadPrefix + b.ID.String()
+	return s.putDead(ctx, b.ID.String(), text)
+}
+
+func (s *Switch) putDead(ctx context.Context, request string, text []byte) error {
+	key := deadPrefix + request
 	_, version, err := s.o.Registry.Get(ctx, key)
 	if err != nil {
 		return err
@@ -85,11 +91,36 @@ func (s *Switch) dead(ctx context.Context, key string) (d DeadLetter, version ui
 }
 
 // Resolve ends a dead letter: retry has the bank told again, else it is closed as settled
-// with the bank by hand.
-func (s *Switch) Resolve(ctx context.Context, request string, retry bool) (Transaction, error) {
+// with the bank by hand. Who did it stands in the audit trail.
+func (s *Switch) Resolve(ctx context.Context, request string, retry bool, by audit.Actor) (
+	t Transaction, err error,
+) {
+	action := "close"
+	if retry {
+		action = "retry"
+	}
+	if _, _, err := s.dead(ctx, deadPrefix+request); err != nil {
+		return t, err
+	}
+	line, err := s.trail.Begin(ctx, audit.Line{Actor: by, Action: action, Subject: request})
+	if err != nil {
+		return t, err
+	}
+	t, err = s.resolve(ctx, request, retry)
+	outcome := t.Phase.String()
+	if err != nil {
+		outcome = "not done: " + err.Error()
+	}
+	return t, errors.Join(err, line.End(context.WithoutCancel(ctx), outcome, ""))
+}
+
+func (s *Switch) resolve(ctx context.Context, request string, retry bool) (Transaction, error) {
 	d, version, err := s.dead(ctx, deadPrefix+request)
 	if err != nil {
 		return Transaction{}, err
+	}
+	if d.Kind == deadNotice {
+		return s.resolveNotice(ctx, request, version, retry)
 	}
 	var e errand
 	raw, err := hex.DecodeString(d.Card)
@@ -139,18 +170,27 @@ type ListenerStatus struct {
 	Address     string `json:"address"`
 	Connections int    `json:"connections"`
 	Terminals   int    `json:"terminals"`
+	// Refused counts connections that were not taken: of addresses that may not, above the
+	// limit, and with TLS that failed (no certificate, or a foreign one).
+	RefusedAddress uint64 `json:"refused_address"`
+	RefusedFull    uint64 `json:"refused_full"`
+	TLSFailed      uint64 `json:"tls_failed"`
 }
 
 // LinkStatus describes a link.
 type LinkStatus struct {
-	Name        string             `json:"name"`
-	Up          bool               `json:"up"`
-	InFlight    int                `json:"in_flight"`
-	Telling     int64              `json:"telling"`
-	MACKey      string             `json:"mac_kcv,omitempty"`
-	PINKey      string             `json:"pin_kcv,omitempty"`
-	Connections []ConnectionStatus `json:"connections"`
-	Figures     link.Figures       `json:"figures"`
+	Name     string `json:"name"`
+	Up       bool   `json:"up"`
+	InFlight int    `json:"in_flight"`
+	Telling  int64  `json:"telling"`
+	Notices  int    `json:"notices"` // that wait to be forwarded
+	// Tasks are keys and reconcile where the link has them: when they are due, and what went
+	// wrong the last time.
+	Tasks       map[string]rota.State `json:"tasks,omitempty"`
+	MACKey      string                `json:"mac_kcv,omitempty"`
+	PINKey      string                `json:"pin_kcv,omitempty"`
+	Connections []ConnectionStatus    `json:"connections"`
+	Figures     link.Figures          `json:"figures"`
 }
 
 // ConnectionStatus describes one connection of a link.
@@ -171,14 +211,7 @@ func (s *Switch) Status(ctx context.Context) (Status, error) {
 	for _, b := range buckets {
 		out.Due += b.Due
 	}
-	for _, l := range s.listeners {
-		st := ListenerStatus{Name: l.cfg.Name, Address: l.bound,
-			Connections: len(l.server.Connections())}
-		if l.terminals != nil {
-			st.Terminals = l.terminals.Len()
-		}
-		out.Listeners = append(out.Listeners, st)
-	}
+	out.Listeners = s.Listeners()
 	out.Links = s.Links()
 	signatures, err := s.o.Registry.Keys(ctx, signaturePrefix)
 	if err != nil {
@@ -191,21 +224,44 @@ func (s *Switch) Status(ctx context.Context) (Status, error) {
 	return out, nil
 }
 
+// Listeners returns what there is to say of each listener.
+func (s *Switch) Listeners() (all []ListenerStatus) {
+	for _, l := range s.listeners {
+		all = append(all, l.status())
+	}
+	return all
+}
+
+func (l *listener) status() ListenerStatus {
+	c := l.server.Counters().Snapshot()
+	st := ListenerStatus{Name: l.cfg.Name, Address: l.bound,
+		Connections: len(l.server.Connections()), RefusedAddress: c.RefusedUnknown,
+		RefusedFull: c.RefusedFull, TLSFailed: c.TLSBad}
+	if l.terminals != nil {
+		st.Terminals = l.terminals.Len()
+	}
+	return st
+}
+
 // Links returns what there is to say of each link.
 func (s *Switch) Links() (all []LinkStatus) {
 	for i := range s.o.Config.Links {
-		l := s.links[s.o.Config.Links[i].Name]
-		st := LinkStatus{Name: l.name, Up: l.link.IsUp(), InFlight: l.link.InFlight(),
-			Telling: l.waiting.Load(), Figures: l.link.Counters().Snapshot()}
-		auth, pin := l.keys.KCVs()
-		st.MACKey, st.PINKey = string(auth), string(pin)
-		for _, c := range l.link.Status() {
-			st.Connections = append(st.Connections, ConnectionStatus{Address: c.Address,
-				State: c.State.String(), Since: c.Since, Cause: c.Cause})
-		}
-		all = append(all, st)
+		all = append(all, s.linkStatus(s.links[s.o.Config.Links[i].Name]))
 	}
 	return all
+}
+
+func (s *Switch) linkStatus(l *outlet) LinkStatus {
+	st := LinkStatus{Name: l.name, Up: l.link.IsUp(), InFlight: l.link.InFlight(),
+		Telling: l.waiting.Load(), Figures: l.link.Counters().Snapshot()}
+	auth, pin := l.keys.KCVs()
+	st.MACKey, st.PINKey = string(auth), string(pin)
+	st.Notices, st.Tasks = s.letters.Waiting(l.name), s.tasksOf(l)
+	for _, c := range l.link.Status() {
+		st.Connections = append(st.Connections, ConnectionStatus{Address: c.Address,
+			State: c.State.String(), Since: c.Since, Cause: c.Cause})
+	}
+	return st
 }
 
 // Addresses returns where each listener listens, by its name.

@@ -55,14 +55,17 @@ func (d *client) add(c *cobra.Command) {
 	c.PersistentFlags().VarP(&d.form, "output", "o", "table or json")
 }
 
-func (d *client) token() (string, error) {
-	if d.tokenFile == "" {
+func (d *client) token() (string, error) { return Token(d.tokenFile) }
+
+// Token reads an operator's token from a file, or for "" from the environment (TokenEnv).
+func Token(file string) (string, error) {
+	if file == "" {
 		if t := os.Getenv(TokenEnv); t != "" {
 			return t, nil
 		}
 		return "", cli.WithCode(cli.ExitUsage, errors.New(tokenNeeded))
 	}
-	text, err := os.ReadFile(d.tokenFile)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return "", cli.WithCode(cli.ExitUsage, fmt.Errorf("token file: %w", err))
 	}

@@ -7,7 +7,8 @@ import "sync/atomic"
 type Counters struct {
 	// Connects and ConnectFailures count attempts to connect by how they ended; Accepted
 	// counts inbound connections that were taken, Refused those that were not: of unknown
-	// addresses, above a cap, and with a failed TLS handshake.
+	// addresses, above a cap, and with a failed TLS handshake. TLSBad counts those of a Link
+	// too.
 	Connects, ConnectFailures                     atomic.Uint64
 	Accepted, RefusedUnknown, RefusedFull, TLSBad atomic.Uint64
 	// Lost counts connections that ended otherwise than by this side's shutdown.

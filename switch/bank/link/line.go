@@ -90,11 +90,18 @@ func (l *line) once() (upFor time.Duration, err error) {
 func (l *line) connect() (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(l.link.soft, l.link.st.limits.ConnectTimeout)
 	defer cancel()
+	base := l.link.cfg.TLS
+	if l.link.cfg.TLSNext != nil {
+		var err error
+		if base, err = l.link.cfg.TLSNext(); err != nil {
+			return nil, err
+		}
+	}
 	nc, err := l.link.cfg.Dial(ctx, l.address)
-	if err != nil || l.link.cfg.TLS == nil {
+	if err != nil || base == nil {
 		return nc, err
 	}
-	cfg := l.link.cfg.TLS.Clone()
+	cfg := base.Clone()
 	if cfg.ServerName == "" {
 		if host, _, err := net.SplitHostPort(l.address); err == nil {
 			cfg.ServerName = host
@@ -103,6 +110,7 @@ func (l *line) connect() (net.Conn, error) {
 	secured := tls.Client(nc, cfg)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = nc.Close()
+		l.link.counters.TLSBad.Add(1)
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return secured, nil

@@ -46,6 +46,8 @@ type Config struct {
 	// TLS wraps the connections; nil for plain TCP. ServerName is taken from the address
 	// unless it is set.
 	TLS *tls.Config
+	// TLSNext, where it is set, gives the TLS of each new connection in place of TLS.
+	TLSNext func() (*tls.Config, error)
 	// SignOnce says that one sign-on opens the whole link: it is made by the first
 	// connection, and the last one signs off. Otherwise each connection signs on and off.
 	SignOnce bool

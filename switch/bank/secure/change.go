@@ -89,7 +89,7 @@ func (l *LinkKeys) Issued(k Kind) (t Transfer, since time.Time, ok bool) {
 		return t, since, false
 	}
 	return Transfer{Kind: k, Algorithm: s.slots[k].current.zone.Algorithm(),
-		Wrapped: append([]byte(nil), c.Wrapped...), KCV: append([]byte(nil), c.KCV...)},
+			Wrapped: append([]byte(nil), c.Wrapped...), KCV: append([]byte(nil), c.KCV...)},
 		timeOf(c.Since), true
 }
 

@@ -318,10 +318,13 @@ type Maker func(dst, covered []byte) ([]byte, error)
 
 // Match is Check that also returns what the answer's MAC is made with: the key of the request,
 // so that a peer that has not heard of a change yet can verify it. After an error that is the
-// key in force.
+// key in force; nil where there is none.
 func (l *LinkKeys) Match(covered, field []byte) (Maker, error) {
 	other, err := l.match(covered, field)
-	if err != nil || other == nil {
+	if other == nil {
+		if l.size > 0 && l.state.Load().slots[MACKey].current.none() {
+			return nil, err
+		}
 		return l.Make, err
 	}
 	return func(dst, covered []byte) ([]byte, error) { return l.makeWith(other, dst, covered) }, nil

@@ -1,4 +1,11 @@
-package bank
+// Package setup reads the bank file: listeners, links, routes, keys, and everything else that
+// says who is connected to the bank edge and how. The comments of Config and its parts are the
+// manual of the file.
+//
+// A file is read once, at the start; what is in it does not change. Unknown keys are refused,
+// and every refusal (ErrConfig) names its entry. Values are for anybody's use, read only. It
+// opens no connection and no key; Check reads the files that a bank file names.
+package setup
 
 import (
 	"bytes"
@@ -33,6 +40,9 @@ const percentMax = 1000
 const configMax = 4 << 20
 
 // Config says who is connected. It is a YAML file of its own; docs of every key stand here.
+// Everything is in one currency, that of the scheme (card.yaml, by default 156): a message in
+// another one (field 49) is declined with code 12, reason currency_not_accepted, and goes to no
+// bank; one without field 49 is in the scheme's.
 type Config struct {
 	// Acquirer is this switch's institution id, field 32 where a message has none.
 	// At most 11 digits.
@@ -134,10 +144,32 @@ type Link struct {
 	Echo time.Duration `yaml:"echo"`
 	// InFlight bounds the unanswered requests. Default 4096.
 	InFlight int `yaml:"in_flight"`
+	// WriteTimeout is how long a write may take: a bank that reads nothing for so long loses
+	// its connection, and what it was asked is in doubt. Default 5s.
+	WriteTimeout time.Duration `yaml:"write_timeout"`
 	// Backlog is how many reversals and advices may wait for the bank before it gets no new
-	// transactions. Default 10000. Tellers is how many are told at once. Default 8.
+	// transactions, and how many notices before no more are taken for it. Default 10000.
+	// Tellers is how many are told at once. Default 8.
 	Backlog int `yaml:"backlog"`
 	Tellers int `yaml:"tellers"`
+	// Notices is forward for a bank that wants the notices (0620: results of its scripts on a
+	// card's chip) of terminals and acquirers about its cards: each is repeated until it is
+	// answered. Without it they are kept here only.
+	Notices string `yaml:"notices"`
+	// Reconcile has the bank told its totals (0500) and its answer compared with ours. The
+	// spec needs fields 66, 74 to 77 and 86 to 89. Without it, only on command.
+	Reconcile Reconcile `yaml:"reconcile"`
+}
+
+// Reconcile says when a bank is told its totals, and which ones.
+type Reconcile struct {
+	// At is the local time of every day, such as 23:00; empty leaves it to
+	// `tapswitch bank reconcile LINK`.
+	At string `yaml:"at"`
+	// Issuers are those whose totals the link has. Default: the issuers of the routes that
+	// name the link first. The ledger knows issuers, not links: what failed over to another
+	// link counts here as well.
+	Issuers []string `yaml:"issuers"`
 }
 
 // Keys are names in the key ring.
@@ -151,9 +183,18 @@ type Keys struct {
 	Zone   string `yaml:"zone"`
 	// Overlap is how long a former key is still taken. Default 2m.
 	Overlap time.Duration `yaml:"overlap"`
+	// ChangeEvery is how often a link orders new keys of its bank (0800, code 101); the time
+	// survives a restart, and what fails is tried again as reversals are. Default never:
+	// `tapswitch bank keys LINK` orders them, and the bank may send them. Needs zone. On a
+	// listener of acquirers zone alone has them given new keys when they ask.
+	ChangeEvery time.Duration `yaml:"change_every"`
+	// ChangeAfterBadMACs orders new keys after so many messages in a row with a wrong MAC or
+	// the answer A0. Default 0: never.
+	ChangeAfterBadMACs int `yaml:"change_after_bad_macs"`
 }
 
-// TLS names files in PEM.
+// TLS names files in PEM. They are read again when they change; connections that are open keep
+// what they have.
 type TLS struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
@@ -289,6 +330,7 @@ func (c *Config) fill() {
 		fill(&l.Timeout, 25*time.Second)
 		fill(&l.Echo, 30*time.Second)
 		fill(&l.InFlight, 4096)
+		fill(&l.WriteTimeout, 5*time.Second)
 		fill(&l.Backlog, 10_000)
 		fill(&l.Tellers, 8)
 		fill(&l.Keys.MAC, "none")
@@ -382,8 +424,16 @@ func (l *Link) check(say func(string, ...any)) {
 	if l.SignOn != "connection" && l.SignOn != "link" && l.SignOn != "none" {
 		say("link %q: sign_on %q is none of connection, link, none", l.Name, l.SignOn)
 	}
-	if l.Timeout < 0 || l.Echo < 0 || l.InFlight < 0 || l.Backlog < 0 || l.Tellers < 0 {
-		say("link %q: timeout, echo, in_flight, backlog and tellers must be above zero", l.Name)
+	if l.Timeout < 0 || l.Echo < 0 || l.InFlight < 0 || l.Backlog < 0 || l.Tellers < 0 ||
+		l.WriteTimeout < 0 {
+		say("link %q: timeout, echo, in_flight, write_timeout, backlog and tellers must be above zero",
+			l.Name)
+	}
+	if l.Notices != "" && l.Notices != "forward" {
+		say("link %q: notices %q is not forward", l.Name, l.Notices)
+	}
+	if _, err := l.Reconcile.Time(); err != nil {
+		say("link %q: reconcile: %v", l.Name, err)
 	}
 	l.Framing.check("link", l.Name, say)
 	l.Keys.check("link", l.Name, say)
@@ -395,14 +445,14 @@ func (f *Framing) check(what, name string, say func(string, ...any)) {
 	}
 }
 
-// framing returns the framing of frames.
-func (f *Framing) framing() framing {
+// Frames returns the framing of frames.
+func (f *Framing) Frames() link.Framing {
 	form, _ := message.ParseLengthForm(f.Length) // checked
-	return framing{message.Framing{Form: form, Inclusive: f.Inclusive, Max: frameMax}}
+	return framing{message.Framing{Form: form, Inclusive: f.Inclusive, Max: FrameMax}}
 }
 
-// routes returns the rules as package route has them.
-func (c *Config) routes(zone *time.Location) (*route.Table, error) {
+// Table returns the rules as package route has them.
+func (c *Config) Table(zone *time.Location) (*route.Table, error) {
 	o := route.Options{Zone: zone}
 	for i := range c.Links {
 		o.Links = append(o.Links, c.Links[i].Name)
@@ -436,12 +486,10 @@ func (r *Route) rule() (route.Rule, error) {
 		if t.text == "" {
 			continue
 		}
-		hour, minute := 0, 0
-		if n, err := fmt.Sscanf(t.text, "%2d:%2d", &hour, &minute); err != nil || n != 2 ||
-			len(t.text) != 5 || hour < 0 || hour > 24 || minute < 0 || minute > 59 {
-			return out, fmt.Errorf("%q is no time of day such as 22:30", t.text)
+		var err error
+		if *t.to, err = timeOfDay(t.text); err != nil {
+			return out, err
 		}
-		*t.to = time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute
 	}
 	for _, w := range r.Weekdays {
 		i := strings.Index("sunmontuewedthufrisat", strings.ToLower(w))
@@ -457,6 +505,24 @@ func (r *Route) rule() (route.Rule, error) {
 	return out, nil
 }
 
+// timeOfDay reads 22:30 as the time since midnight.
+func timeOfDay(text string) (time.Duration, error) {
+	hour, minute := 0, 0
+	if n, err := fmt.Sscanf(text, "%2d:%2d", &hour, &minute); err != nil || n != 2 ||
+		len(text) != 5 || hour < 0 || hour > 24 || minute < 0 || minute > 59 {
+		return 0, fmt.Errorf("%q is no time of day such as 22:30", text)
+	}
+	return time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute, nil
+}
+
+// Time is the time of day of a reconciliation, -1 for none.
+func (r *Reconcile) Time() (time.Duration, error) {
+	if r.At == "" {
+		return -1, nil
+	}
+	return timeOfDay(r.At)
+}
+
 func isInstitution(s string) bool {
 	return len(s) <= 11 && strings.Trim(s, "0123456789") == ""
 }
@@ -465,8 +531,8 @@ func isName(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
 }
 
-// balance is the configured way to spread requests.
-func (l *Link) balance() link.Balance {
+// Spread is the configured way to spread requests.
+func (l *Link) Spread() link.Balance {
 	if l.Balance == "primary" {
 		return link.Primary
 	}

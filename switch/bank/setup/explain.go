@@ -1,7 +1,8 @@
-package bank
+package setup
 
 import (
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -13,7 +14,7 @@ import (
 // Explain says for people how a configuration routes a card number.
 func (c *Config) Explain(zone *time.Location, number pan.Number, class string, amount int64,
 	at time.Time) (string, error) {
-	t, err := c.routes(zone)
+	t, err := c.Table(zone)
 	if err != nil {
 		return "", err
 	}
@@ -34,15 +35,15 @@ func explain(t *route.Table, number pan.Number, class string, amount int64, at t
 // Check opens nothing and refuses what Open would: routes, and the files that the
 // configuration names.
 func (c *Config) Check(zone *time.Location) error {
-	if _, err := c.routes(zone); err != nil {
+	if _, err := c.Table(zone); err != nil {
 		return err
 	}
-	if _, err := c.EMV.load(); err != nil {
+	if _, err := c.EMV.Load(); err != nil {
 		return err
 	}
 	for i := range c.Listeners {
 		l := &c.Listeners[i]
-		if _, err := openSpec(l.Spec, l.Envelope); err != nil {
+		if _, err := OpenSpec(l.Spec, l.Envelope); err != nil {
 			return err
 		}
 		if l.Terminals != "" {
@@ -50,16 +51,16 @@ func (c *Config) Check(zone *time.Location) error {
 				return fmt.Errorf("%w: %w", ErrConfig, err)
 			}
 		}
-		if _, err := serverTLS(l.TLS); err != nil {
+		if _, err := l.TLS.Server(slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
 	}
 	for i := range c.Links {
 		l := &c.Links[i]
-		if _, err := openSpec(l.Spec, l.Envelope); err != nil {
+		if _, err := OpenSpec(l.Spec, l.Envelope); err != nil {
 			return err
 		}
-		if _, err := clientTLS(l.TLS); err != nil {
+		if _, err := l.TLS.Client(slog.New(slog.DiscardHandler)); err != nil {
 			return err
 		}
 	}

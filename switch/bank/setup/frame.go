@@ -1,19 +1,22 @@
-package bank
+package setup
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/tapswitch/tapswitch/switch/bank/certificate"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 )
 
-// frameMax is the longest frame of a link or listener in bytes.
-const frameMax = 4 << 10
+// FrameMax is the longest frame of a link or listener in bytes.
+const FrameMax = 4 << 10
 
 // framing is message.Framing as a link wants it.
 type framing struct{ of message.Framing }
@@ -56,9 +59,29 @@ func headSize(form message.LengthForm) int {
 
 var _ link.Framing = framing{}
 
-// openSpec returns a built-in spec or the one of a file, with another envelope where one is
+// Server is the TLS of a listener; nil for none.
+func (t *TLS) Server(log *slog.Logger) (*tls.Config, error) {
+	if t == nil {
+		return nil, nil
+	}
+	return t.files().Server(log)
+}
+
+// Client gives the TLS of the connections of a link; nil for none.
+func (t *TLS) Client(log *slog.Logger) (func() (*tls.Config, error), error) {
+	if t == nil {
+		return nil, nil
+	}
+	return t.files().Client(log)
+}
+
+func (t *TLS) files() certificate.Files {
+	return certificate.Files{Cert: t.Cert, Key: t.Key, CA: t.CA, ServerName: t.ServerName}
+}
+
+// OpenSpec returns a built-in spec or the one of a file, with another envelope where one is
 // named.
-func openSpec(name, envelope string) (*message.Spec, error) {
+func OpenSpec(name, envelope string) (*message.Spec, error) {
 	spec, err := message.Named(name)
 	if err != nil && strings.ContainsAny(name, "./") {
 		f, openErr := os.Open(filepath.Clean(name))

@@ -1,4 +1,4 @@
-package bank
+package certificate
 
 import (
 	"crypto/ecdsa"
@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -54,27 +55,31 @@ func TestTLSOfListenersAndLinks(t *testing.T) {
 	strangeCert, strangeKey := certify(t, "stranger.test")
 	for _, c := range []struct {
 		name           string
-		server, client TLS
+		server, client Files
 		good           bool
 	}{
-		{"both verified", TLS{Cert: bankCert, Key: bankKey, CA: ownCert},
-			TLS{Cert: ownCert, Key: ownKey, CA: bankCert, ServerName: "bank.test"}, true},
-		{"no client certificate wanted", TLS{Cert: bankCert, Key: bankKey},
-			TLS{CA: bankCert, ServerName: "bank.test"}, true},
-		{"client without certificate", TLS{Cert: bankCert, Key: bankKey, CA: ownCert},
-			TLS{CA: bankCert, ServerName: "bank.test"}, false},
-		{"client of another authority", TLS{Cert: bankCert, Key: bankKey, CA: ownCert},
-			TLS{Cert: strangeCert, Key: strangeKey, CA: bankCert, ServerName: "bank.test"}, false},
-		{"server of another authority", TLS{Cert: strangeCert, Key: strangeKey},
-			TLS{CA: bankCert, ServerName: "bank.test"}, false},
-		{"server of another name", TLS{Cert: bankCert, Key: bankKey},
-			TLS{CA: bankCert, ServerName: "other.test"}, false},
+		{"both verified", Files{Cert: bankCert, Key: bankKey, CA: ownCert},
+			Files{Cert: ownCert, Key: ownKey, CA: bankCert, ServerName: "bank.test"}, true},
+		{"no client certificate wanted", Files{Cert: bankCert, Key: bankKey},
+			Files{CA: bankCert, ServerName: "bank.test"}, true},
+		{"client without certificate", Files{Cert: bankCert, Key: bankKey, CA: ownCert},
+			Files{CA: bankCert, ServerName: "bank.test"}, false},
+		{"client of another authority", Files{Cert: bankCert, Key: bankKey, CA: ownCert},
+			Files{Cert: strangeCert, Key: strangeKey, CA: bankCert, ServerName: "bank.test"}, false},
+		{"server of another authority", Files{Cert: strangeCert, Key: strangeKey},
+			Files{CA: bankCert, ServerName: "bank.test"}, false},
+		{"server of another name", Files{Cert: bankCert, Key: bankKey},
+			Files{CA: bankCert, ServerName: "other.test"}, false},
 	} {
-		server, err := serverTLS(&c.server)
+		server, err := c.server.Server(quiet)
 		if err != nil {
 			t.Fatal(err)
 		}
-		client, err := clientTLS(&c.client)
+		next, err := c.client.Client(quiet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := next()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,14 +87,78 @@ func TestTLSOfListenersAndLinks(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
-	if _, err := serverTLS(&TLS{Cert: "missing", Key: "missing"}); err == nil {
+	if _, err := (Files{Cert: "missing", Key: "missing"}).Server(quiet); err == nil {
 		t.Error("missing files were read")
 	}
-	if _, err := clientTLS(&TLS{CA: bankKey}); err == nil {
+	if _, err := (Files{CA: bankKey}).Client(quiet); err == nil {
 		t.Error("a key was taken for an authority")
 	}
-	if c, err := serverTLS(nil); c != nil || err != nil {
-		t.Error("no TLS is not no TLS")
+}
+
+var quiet = slog.New(slog.DiscardHandler)
+
+// replace writes a file anew, with another time than before.
+func replace(t *testing.T, path, from string) {
+	t.Helper()
+	text, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(path, text, 0o600)
+	}
+	if err == nil {
+		later := time.Now().Add(time.Hour)
+		err = os.Chtimes(path, later, later)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Renewed files are in use without a restart; files that do not fit leave those before.
+func TestFilesAreReadAgain(t *testing.T) {
+	ownCert, ownKey := certify(t, "switch.test")
+	newCert, newKey := certify(t, "renewed.test")
+	clientCert, clientKey := certify(t, "client.test")
+	files := Files{Cert: ownCert, Key: ownKey, CA: clientCert}
+	k := &keeper{files: files, read: files.readServer, log: quiet}
+	name := func() string {
+		t.Helper()
+		k.looked = time.Time{}
+		c, err := k.get()
+		if err != nil {
+			t.Fatal(err)
+		}
+		leaf, err := x509.ParseCertificate(c.Certificates[0].Certificate[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return leaf.Subject.CommonName
+	}
+	if name() != "switch.test" {
+		t.Fatal("not the file's certificate")
+	}
+	replace(t, ownKey, newKey) // the other half is not there yet
+	if name() != "switch.test" {
+		t.Error("a key without its certificate was taken")
+	}
+	replace(t, ownCert, newCert)
+	if name() != "renewed.test" {
+		t.Error("the renewed certificate is not in use")
+	}
+	server, err := files.Server(quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := Files{Cert: clientCert, Key: clientKey, CA: newCert,
+		ServerName: "renewed.test"}.Client(quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shake(t, server, client); err != nil {
+		t.Error(err)
 	}
 }
 
