@@ -44,15 +44,18 @@ var lattice = map[string][]string{
 		"crypto/pinblock", "crypto/purse", "crypto/qr", "crypto/sm", "crypto/tlv"},
 
 	// The words and the rules.
-	"switch/txn":         {"crypto/pan"},
-	"switch/card":        {"crypto/pan", "switch/txn"},
-	"switch/account":     {"crypto/pan", "switch/txn", "switch/card"},
-	"switch/fare":        {"switch/txn"},
-	"switch/store":       {"crypto/pan", "switch/txn"},
-	"switch/blacklist":   {"crypto/pan", "switch/txn", "switch/store"},
-	"switch/engine":      {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store"},
-	"switch/scheme":      {"crypto/pan", "switch/txn", "switch/account", "deploy"},
-	"switch/scheme/duty": {},
+	"switch/txn":       {"crypto/pan"},
+	"switch/card":      {"crypto/pan", "switch/txn"},
+	"switch/account":   {"crypto/pan", "switch/txn", "switch/card"},
+	"switch/fare":      {"switch/txn"},
+	"switch/store":     {"crypto/pan", "switch/txn"},
+	"switch/blacklist": {"crypto/pan", "switch/txn", "switch/store"},
+	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
+		"switch/blacklist/list/fuse"},
+	"switch/blacklist/list/fuse": {},
+	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store"},
+	"switch/scheme":              {"crypto/pan", "switch/txn", "switch/account", "deploy"},
+	"switch/scheme/duty":         {},
 
 	// The hot stores. The local one keeps its list in the replica's compact table.
 	"switch/store/local":      {"crypto/pan", "switch/txn", "switch/store", "switch/blacklist"},
