@@ -397,7 +397,7 @@ func TestE2EBankCashLoad(t *testing.T) {
 			t.Errorf("%s: the purse has %d more, want %d", when, got, delta)
 		}
 	}
-	for range 30 { // more than a card remembers of what is not young
+	for range 60 { // more than a card remembers
 		l.want(l.load(&tillCashLoad, 1, 10, purse), "00")
 	}
 	s := l.load(&tillCashLoad, 1, 2_000, purse)
@@ -406,20 +406,20 @@ func TestE2EBankCashLoad(t *testing.T) {
 	if again := l.frames(l.request(s)); !bytes.Equal(again, first) {
 		t.Errorf("again: %x, was %x", again, first)
 	}
-	want("loaded", 2_300)
+	want("loaded", 2_600)
 	l.undo(s, "00")
 	l.undo(s, "00") // said again
-	want("reversed", 300)
+	want("reversed", 600)
 	early := l.load(&tillCashLoad, 1, 500, purse)
 	l.undo(early, "25")
 	if code := l.do(early); code == "00" {
 		t.Error("a load whose reversal came first is approved")
 	}
-	want("reversed first", 300)
+	want("reversed first", 600)
 	l.want(l.load(&tillBankLoad, 2, 700, purse), "00")
-	want("loaded from a bank", 1_000)
+	want("loaded from a bank", 1_300)
 	w.settled()
-	if v := l.settle(message.Totals{DebitAmount: 1_000, DebitCount: 31}); v != message.Balanced {
+	if v := l.settle(message.Totals{DebitAmount: 1_300, DebitCount: 61}); v != message.Balanced {
 		t.Errorf("verdict %v, want balanced", v)
 	}
 	w.reconcile()
