@@ -336,7 +336,7 @@ func TestSlowPartyDelaysNobody(t *testing.T) {
 		r.notify(freeze(fmt.Sprintf("F-%d", i), i))
 	}
 	r.until("told", func() bool { return r.links.count("F-49/quick") == 1 })
-	r.until("at work", func() bool { return r.links.count("") >= 50+r.o.PerParty })
+	r.until("at work", func() bool { return r.links.count("") >= 50+perPartyDefault })
 	slow := 0
 	for i := range 50 {
 		slow += r.links.count(fmt.Sprintf("F-%d/slow", i))
@@ -354,6 +354,42 @@ func TestSlowPartyDelaysNobody(t *testing.T) {
 			t.Errorf("notice %d sent %d times", i, got)
 		}
 	}
+}
+
+// What was answered or made void while it waited is not sent any more.
+func TestAnsweredWhileWaiting(t *testing.T) {
+	gate := make(chan struct{})
+	r := newRig(t, newMemory(t), func(o *Options) { o.Timeout, o.PerParty = time.Minute, 1 })
+	r.links.setFault(func(string) error { <-gate; return nil })
+	r.party(bank("slow"))
+	r.notify(freeze("F-1", 1))
+	r.until("at work", func() bool { return r.links.count("") == 1 })
+	r.notify(freeze("F-2", 2))
+	r.ack("F-2", "slow", r.now(), r.now()) // somebody called
+	close(gate)
+	r.idle()
+	if r.links.count("F-1/slow") != 1 || r.links.count("F-2/slow") != 0 {
+		t.Errorf("sent %d and %d times", r.links.count("F-1/slow"), r.links.count("F-2/slow"))
+	}
+}
+
+// A head that reaches the store too late is not written: its parts may be given up by then.
+func TestHeadTooLate(t *testing.T) {
+	r := newRig(t, newMemory(t), nil)
+	r.party(bank("icbc"))
+	r.clock.Add(-createMax.Milliseconds() - 1) // the store's clock is so far ahead
+	n := freeze("F-1", 1)
+	n.AcceptedAt = r.now()
+	if err := r.svc.Notify(t.Context(), n); err == nil {
+		t.Error("written after its deadline")
+	}
+	r.idle()
+	r.clock.Add(1)
+	if r.links.count("") != 0 {
+		t.Error("sent, and not written")
+	}
+	n.AcceptedAt = r.now()
+	r.notify(n)
 }
 
 // A queue that is full leaves the rest in the due queue, and loses nothing.
@@ -497,7 +533,9 @@ func TestWebhookAnswers(t *testing.T) {
 	f(Queued, false, status(500))
 	f(Queued, true, status(200)) // a certificate that nobody vouches for
 	f(Queued, false, func(w http.ResponseWriter, q *http.Request) {
-		http.Redirect(w, q, "/elsewhere", http.StatusTemporaryRedirect)
+		if q.URL.Path == "/" {
+			http.Redirect(w, q, "/elsewhere", http.StatusTemporaryRedirect)
+		}
 	})
 	f(Queued, false, func(http.ResponseWriter, *http.Request) { <-hang })
 	f(Queued, false, func(w http.ResponseWriter, _ *http.Request) {
