@@ -158,6 +158,9 @@ func (n *node) serveBank(mux *http.ServeMux) {
 	read("/bank/batches", func(r *http.Request) (any, error) {
 		return edge.Batches(r.Context(), r.URL.Query().Get("terminal"))
 	})
+	read("/bank/signatures/{request}", func(r *http.Request) (any, error) {
+		return edge.Signature(r.Context(), r.PathValue("request"))
+	})
 	read("/bank/audit", func(r *http.Request) (any, error) {
 		return edge.Audited(r.Context(), auditMax)
 	})
@@ -197,7 +200,8 @@ func writeBank(w http.ResponseWriter, v any, err error) {
 		status := statusOfOperator(err)
 		switch {
 		case status != 0:
-		case errors.Is(err, bank.ErrNotDead), errors.Is(err, bank.ErrNoTask):
+		case errors.Is(err, bank.ErrNotDead), errors.Is(err, bank.ErrNoTask),
+			errors.Is(err, bank.ErrNoSignature):
 			status = http.StatusNotFound
 		case errors.Is(err, rota.ErrBusy):
 			status = http.StatusConflict
