@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -282,7 +283,7 @@ func TestFault18BankStopsReading(t *testing.T) {
 	}
 	round() // warm
 	free := round()
-	slow.signal(syscall.SIGSTOP)
+	slow.stop()
 	var tills sync.WaitGroup
 	var codes [256]atomic.Int32
 	for i := range 30 {
@@ -315,6 +316,148 @@ func TestFault18BankStopsReading(t *testing.T) {
 		}
 	}
 	w.reconcile()
+}
+
+// TestFault18WriteDeadline: a bank whose window stays shut gets no more than the buffers hold.
+// The write deadline of the link ends its connection, what was asked is in doubt and reversed
+// when it reads again, and another bank's traffic does not notice.
+func TestFault18WriteDeadline(t *testing.T) {
+	t.Parallel()
+	shut := newShutBank(t)
+	w := newBankTown(t, bankPlan{terminals: 40, file: func(f *bankFile) {
+		f.links = append(f.links, bankDoc{"name": "shut", "addresses": []string{shut.address},
+			"spec": "cups", "timeout": "20s", "write_timeout": "1s", "echo": "1m"})
+		f.routes = append(f.routes, bankDoc{"name": "shut", "bins": []string{bankOtherBIN},
+			"issuer": "SHUT", "links": []string{"shut"}})
+	}})
+	l := w.till(1)
+	round := func() []time.Duration {
+		var all []time.Duration
+		for i := range 100 {
+			from := time.Now()
+			l.want(l.sale(pos.Purchase, i, 1_000, nil), "00")
+			all = append(all, time.Since(from))
+		}
+		slices.Sort(all)
+		return all
+	}
+	round() // warm
+	free := round()
+	shut.shut(true)
+	// Balance inquiries fill the buffers: they are long, and leave nothing to be reversed.
+	filler := strings.Repeat("\xdf\x7f\x40"+strings.Repeat("f", 64), 3)
+	stop := make(chan struct{})
+	var tills sync.WaitGroup
+	for i := range 4 {
+		tills.Go(func() {
+			m := w.till(i + 2)
+			for n := 0; n < 4_000; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				s := m.sale(pos.Balance, 0, 0, nil)
+				s.card = w.other[(4*n+i)%len(w.other)]
+				q := m.request(s)
+				if q.SetBytes(55, []byte(filler)) != nil ||
+					m.raw(wire(t, message.Framing{}, m.frame(q))) != nil {
+					return
+				}
+			}
+		})
+	}
+	doubtful := w.till(6)
+	sale := doubtful.sale(pos.Purchase, 0, 5_000, nil)
+	sale.card = w.other[60]
+	doubtful.say(doubtful.request(sale))
+	busy := round()
+	e2eUntil(t, 15*time.Second, "the write deadline", func() (bool, error) {
+		s := w.link("shut")
+		return s.Figures.WriteTimeouts > 0, fmt.Errorf("%d in flight, %+v %+v", s.InFlight,
+			s.Connections, s.Figures)
+	})
+	close(stop)
+	tills.Wait()
+	if a := doubtful.hear(tillMax); a == nil || a.ResponseCode() != "98" {
+		t.Errorf("the sale is answered %v, want 98 long before its time-out", a)
+	}
+	t.Logf("p50 %s and p90 %s beside a free bank, %s and %s beside a shut one", free[50], free[90],
+		busy[50], busy[90])
+	if busy[50] > 4*free[50]+20*time.Millisecond {
+		t.Errorf("the shut bank slows another one's traffic: p50 %s, was %s", busy[50], free[50])
+	}
+	if v := w.metric(`tapswitch_bank_link_total{event="write_timeout",link="shut"}`); v == "" || v == "0" {
+		t.Errorf("the metric is %q", v)
+	}
+	shut.shut(false)
+	w.settled()
+	if n := shut.seen(message.Reversal); n == 0 {
+		t.Error("the sale was not reversed")
+	}
+}
+
+// shutBank is a fakeBank that can stop reading, with small buffers.
+type shutBank struct {
+	*fakeBank
+	gate chan struct{} // holds a token while the bank reads nothing
+}
+
+// shut stops or resumes the reading of all connections.
+func (b *shutBank) shut(on bool) {
+	if on {
+		b.gate <- struct{}{}
+	} else {
+		<-b.gate
+	}
+}
+
+// shutConn reads only while the gate is open.
+type shutConn struct {
+	net.Conn
+	gate chan struct{}
+	done chan struct{}
+	once *sync.Once
+}
+
+func (c shutConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	select {
+	case c.gate <- struct{}{}:
+		<-c.gate
+	case <-c.done:
+	}
+	return n, err
+}
+
+func (c shutConn) Close() error {
+	c.once.Do(func() { close(c.done) })
+	return c.Conn.Close()
+}
+
+// shutListener gives its connections a small receive buffer, and the gate.
+type shutListener struct {
+	net.Listener
+	gate chan struct{}
+}
+
+func (l shutListener) Accept() (net.Conn, error) {
+	nc, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetReadBuffer(4 << 10)
+	}
+	return shutConn{nc, l.gate, make(chan struct{}), new(sync.Once)}, nil
+}
+
+func newShutBank(t testing.TB) *shutBank {
+	t.Helper()
+	gate := make(chan struct{}, 1)
+	return &shutBank{newFakeBankOn(t, func(ln net.Listener) net.Listener {
+		return shutListener{ln, gate}
+	}), gate}
 }
 
 // bankProcess is a bank in a process of its own.
@@ -365,6 +508,19 @@ func (b *bankProcess) signal(s syscall.Signal) {
 	}
 }
 
+// stop stops the process and returns when the kernel has done so.
+func (b *bankProcess) stop() {
+	b.t.Helper()
+	b.signal(syscall.SIGSTOP)
+	e2eUntil(b.t, 5*time.Second, "the bank to stand still", func() (bool, error) {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.cmd.Process.Pid))
+		if errors.Is(err, os.ErrNotExist) {
+			return true, nil // no /proc here: it stops soon
+		}
+		return strings.Contains(string(text), ") T "), err
+	})
+}
+
 // end stops the process and returns its book.
 func (b *bankProcess) end() (book bankhost.Book) {
 	b.t.Helper()
@@ -397,11 +553,17 @@ type fakeBank struct {
 }
 
 func newFakeBank(t testing.TB) *fakeBank {
+	return newFakeBankOn(t, func(ln net.Listener) net.Listener { return ln })
+}
+
+// newFakeBankOn is newFakeBank on what wrap makes of its listener.
+func newFakeBankOn(t testing.TB, wrap func(net.Listener) net.Listener) *fakeBank {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	ln = wrap(ln)
 	b := &fakeBank{t: t, spec: bankSpec(t, "cups"), address: ln.Addr().String(),
 		got: map[message.Class]int{}, open: map[net.Conn]bool{}}
 	var work sync.WaitGroup

@@ -9,6 +9,10 @@ const (
 	// writeBatchMax is how many bytes the writer hands to the network at once: small
 	// enough that a write deadline means something, large enough for some 200 messages.
 	writeBatchMax = 64 << 10
+	// sendBufferMax is how much the kernel holds of what a bank has not taken. Left to itself it
+	// grows to megabytes: a bank that reads nothing would swallow thousands of requests before
+	// a write waits, and the write deadline would mean nothing.
+	sendBufferMax = 256 << 10
 	// managementReserveMax is how many frames of link management fit into a queue that is
 	// full for traffic, so that an echo is not starved by it.
 	managementReserveMax = 8

@@ -98,6 +98,9 @@ func (l *line) connect() (net.Conn, error) {
 		}
 	}
 	nc, err := l.link.cfg.Dial(ctx, l.address)
+	if tcp, ok := nc.(*net.TCPConn); ok && err == nil {
+		_ = tcp.SetWriteBuffer(sendBufferMax) // what is refused is only larger
+	}
 	if err != nil || base == nil {
 		return nc, err
 	}
