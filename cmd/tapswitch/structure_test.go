@@ -99,6 +99,8 @@ var lattice = map[string][]string{
 	// The card desk.
 	"switch/liability": {"switch/txn", "switch/account"},
 	"switch/desk/form": {"crypto/pan", "switch/txn"},
+	"switch/desk/api": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/account", "switch/scheme", "switch/notice",
+		"switch/blacklist/list", "switch/desk", "switch/desk/form"},
 	"switch/desk": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/card", "switch/account", "switch/scheme", "switch/notice",
 		"switch/blacklist/list", "switch/liability", "switch/store", "switch/engine", "switch/desk/form"},
 
@@ -139,9 +141,10 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/config":   {},
 	"cmd/tapswitch/keyfile":  {"switch/store"},
 	// Clients of a running gate.
-	"cmd/tapswitch/desk": {"cmd/tapswitch/cli"},
+	"cmd/tapswitch/desk":     {"cmd/tapswitch/cli"},
+	"cmd/tapswitch/bankdesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
 	// The commands that need no switch.
-	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac",
+	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan",
 		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
 		"switch/scheme", "switch/scheme/duty", "switch/txn", "switch/sim/bankhost", "switch/sim/pos"},
 }
@@ -160,7 +163,7 @@ var libraries = map[string][]string{
 	"github.com/parquet-go/parquet-go":       {"ledger/warehouse/local"},
 	"github.com/prometheus/client_golang":    {"cmd/tapswitch"},
 	// The commands, in package main and apart, and the flag of the form of their data.
-	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
+	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
 		"cmd/tapswitch/tools"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},

@@ -32,13 +32,17 @@ import (
 
 // Engine decides requests about cards; *engine.Engine is one.
 type Engine interface {
+	// Authorize decides one request; durable on return.
 	Authorize(ctx context.Context, r *txn.Request) engine.Answer
+	// AuthorizeAll decides a list, with the answers in the same order.
 	AuthorizeAll(ctx context.Context, requests []*txn.Request) []engine.Answer
 }
 
 // Notices tells the parties; *notice.Service is one.
 type Notices interface {
+	// Notify makes a notice known; durable on return, and the same notice again changes nothing.
 	Notify(ctx context.Context, n notice.Notice) error
+	// Status tells a notice with the clock of every party.
 	Status(ctx context.Context, id string) (*notice.Status, error)
 }
 
@@ -96,6 +100,8 @@ type Service struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	busy  sync.Map // documents and cards that wait in the queue
+	// listSeqs holds the number of a freeze from when it is made until the loss notes it.
+	listSeqs sync.Map // pan.Token of a carrier → store.ListSeq
 
 	schemeMu sync.Mutex // guards the two below
 	current  *Scheme
@@ -210,6 +216,31 @@ func (s *Service) Do(ctx context.Context, token pan.Token, cmd account.Command) 
 		a.Left = len(a.Account.ToDo)
 	}
 	return a, nil
+}
+
+// Try decides a command and writes nothing: what would become of it now.
+func (s *Service) Try(ctx context.Context, token pan.Token, cmd account.Command) (account.Outcome, error) {
+	doc, _, err := s.Load(ctx, token)
+	if err != nil {
+		return account.Outcome{}, err
+	}
+	if doc == nil {
+		doc = new(account.Account)
+	}
+	out := account.Apply(doc, cmd, &s.scheme().Rules, s.o.Now())
+	if out.Refusal != account.RefusalNone || out.Replay {
+		return out, nil
+	}
+	for _, of := range borne(out.Next) {
+		at, _, err := s.indexed(ctx, of)
+		if err != nil {
+			return account.Outcome{}, err
+		}
+		if other, _, err := s.Load(ctx, at); !at.IsZero() && at != token && (err != nil || other != nil && bears(other, of)) {
+			return account.Outcome{Refusal: account.CarrierExists}, err
+		}
+	}
+	return out, nil
 }
 
 // lock lets one worker of this process at a document; others are told apart by versions.

@@ -33,6 +33,9 @@ type LostCarrier struct {
 	Token  string     `json:"token"`
 	Frozen txn.Millis `json:"frozen"`
 	Notice string     `json:"notice,omitempty"`
+	// ListSeq numbers the freeze in the list of the card's bucket; zero when a crash came
+	// between the freeze and this note.
+	ListSeq store.ListSeq `json:"list_seq,omitempty"`
 }
 
 const lossPrefix = "loss/"
@@ -108,7 +111,9 @@ func (s *Service) keepLoss(ctx context.Context, token pan.Token, doc *account.Ac
 				l.Effective = max(r.Effective, r.Since)
 			}
 			for k, c := range carriers {
-				l.add(c.token, now, notices[k])
+				seq, _ := s.listSeqs.LoadAndDelete(c.token)
+				number, _ := seq.(store.ListSeq)
+				l.add(LostCarrier{c.token.String(), now, notices[k], number})
 			}
 		})
 		if err != nil {
@@ -118,13 +123,13 @@ func (s *Service) keepLoss(ctx context.Context, token pan.Token, doc *account.Ac
 	return nil
 }
 
-func (l *Loss) add(token pan.Token, now txn.Millis, id string) {
+func (l *Loss) add(c LostCarrier) {
 	for i := range l.Carriers {
-		if l.Carriers[i].Token == token.String() {
+		if l.Carriers[i].Token == c.Token {
 			return
 		}
 	}
-	l.Carriers = append(l.Carriers, LostCarrier{Token: token.String(), Frozen: now, Notice: id})
+	l.Carriers = append(l.Carriers, c)
 }
 
 // endLosses notes that the losses of an account that are in force no more have ended.
@@ -480,4 +485,23 @@ func (s *Service) keepNotice(ctx context.Context, carrier pan.Token, id string) 
 		}
 	}
 	return fmt.Errorf("%w: notices of card %s change too often", ErrStore, carrier)
+}
+
+// BoundaryOf is the moment that parts the liability of a carrier of a loss, by the earliest
+// of the parties' clocks where each has its own; zero while it has not come.
+func (s *Service) BoundaryOf(ctx context.Context, l *Loss, c LostCarrier) txn.Millis {
+	parties, err := s.clocks(ctx, c.Notice)
+	if err != nil {
+		s.log.Warn("clocks of a loss", "error", err)
+		return 0
+	}
+	rules := s.scheme().Liability
+	freeze := liability.Freeze{Accepted: l.Accepted, Effective: l.Effective, Frozen: c.Frozen}
+	var first txn.Millis
+	for _, p := range parties {
+		if at := liability.Boundary(&rules, &freeze, &p); at != 0 && (first == 0 || at < first) {
+			first = at
+		}
+	}
+	return first
 }

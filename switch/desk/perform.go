@@ -107,6 +107,9 @@ func (s *Service) setMarks(ctx context.Context, token pan.Token, doc *account.Ac
 	}
 	for k, a := range s.o.Engine.AuthorizeAll(ctx, freezes) {
 		errs[of[k]] = settled(&a.Decision, a.Err)
+		if a.ListSeq != 0 {
+			s.listSeqs.Store(freezes[k].Card, a.ListSeq)
+		}
 	}
 	return errs
 }

@@ -179,7 +179,8 @@ func TestFreezeOfAnUnknownCard(t *testing.T) {
 	if w.result.Final {
 		t.Error("\"already frozen\" was answered from memory")
 	}
-	w.refused(w.request(txn.Enrol), txn.CardFrozen)
+	w.must(w.request(txn.Enrol)) // and stays frozen
+	w.refused(w.request(txn.Balance), txn.CardFrozen)
 	if w.result.Final {
 		t.Error("\"frozen\" was answered from memory")
 	}
@@ -188,5 +189,4 @@ func TestFreezeOfAnUnknownCard(t *testing.T) {
 	if w.result.Final {
 		t.Error("\"not frozen\" was answered from memory")
 	}
-	w.must(w.request(txn.Enrol))
 }

@@ -218,11 +218,17 @@ func (d *decider) served() bool {
 		d.v.Mark.Frozen(closedBy(d.r.Kind))
 }
 
-// credited reports whether the request gives the holder money: a frozen card cannot spend
-// it, and what a replaced one is owed goes to its successor.
+// credited reports whether the request lets nobody spend: a refund gives the holder money,
+// and what a replaced card is owed goes to its successor.
 func (d *decider) credited() bool {
-	return d.r.Kind == txn.Refund &&
-		(!d.v.Mark.Reason.Terminal() || !d.out.Next.Life.Successor.IsZero())
+	switch d.r.Kind {
+	case txn.Refund:
+		return !d.v.Mark.Reason.Terminal() || !d.out.Next.Life.Successor.IsZero()
+	case txn.Enrol:
+		return !d.v.Mark.Reason.Terminal() // a new carrier of a frozen account stays frozen
+	default:
+		return false
+	}
 }
 
 // forgotten reports whether the card can no longer tell the request from a repeat: an

@@ -43,6 +43,7 @@ type Answer struct {
 	Decision txn.Decision
 	Position txn.Position // of the settled record; zero when there is none
 	Date     txn.BusinessDate
+	ListSeq  store.ListSeq // of the change of the blacklist, when there was one
 	// Bank is the bank transaction that the request is about, when it is about one.
 	Bank *card.BankTxn
 	// BankOriginal is the one that Bank refers to, where the card remembers it.
@@ -277,7 +278,7 @@ func (e *Engine) conclude(ctx context.Context, w *work) {
 	}
 	switch c.Status {
 	case store.Committed:
-		w.answer.Position, w.answer.Date = c.Position, c.Date
+		w.answer.Position, w.answer.Date, w.answer.ListSeq = c.Position, c.Date, c.ListSeq
 		w.done = true
 		if w.answer.Decision.Replay {
 			e.stats.Replays.Add(1)

@@ -329,6 +329,8 @@ func harmless(before *card.State, mark txn.Mark, r *txn.Request, out *engine.Res
 	switch {
 	case r.Offline && (r.Kind.IsTap() || r.Kind == txn.Purchase):
 		return out.Record.Liability == txn.LiabilityOpen
+	case r.Kind == txn.Enrol:
+		return !mark.Reason.Terminal()
 	case r.Kind == txn.Refund:
 		return !mark.Reason.Terminal() || !before.Life.Successor.IsZero()
 	default:

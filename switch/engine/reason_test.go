@@ -109,8 +109,8 @@ var (
 	spending = []txn.Kind{txn.MetroExit, txn.BusBoarding, txn.Purchase}
 	uses     = append(append([]txn.Kind{txn.Balance}, taps...), purse...)
 	timed    = append([]txn.Kind{txn.Enrol}, uses...)
-	// A frozen card takes a refund: it cannot spend it.
-	frozen   = append([]txn.Kind{txn.Enrol, txn.Balance, txn.Purchase, txn.Load}, taps...)
+	// A frozen card takes a refund, which it cannot spend, and is enrolled and stays frozen.
+	frozen   = append([]txn.Kind{txn.Balance, txn.Purchase, txn.Load}, taps...)
 	sent     = append([]txn.Kind{txn.Reversal}, timed...)
 	undoing  = []txn.Kind{txn.Refund, txn.Reversal}
 	offlines = []txn.Kind{txn.MetroEntry, txn.MetroExit, txn.BusBoarding, txn.Purchase,
