@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/bankdesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	warehouselocal "github.com/tapswitch/tapswitch/ledger/warehouse/local"
@@ -269,12 +270,12 @@ func (d *bankDemo) crash(ctx context.Context, r *bankDemoReport) error {
 func (d *bankDemo) settled(ctx context.Context, r *bankDemoReport) error {
 	ctx, cancel := context.WithTimeout(ctx, bankDemoSettle)
 	defer cancel()
-	admin := adminClient{url: "http://" + d.node.where().Admin}
+	admin := bankdesk.Admin{URL: "http://" + d.node.where().Admin}
 	ticker := time.NewTicker(demoPoll)
 	defer ticker.Stop()
 	for {
 		var s bank.Status
-		if err := admin.call(ctx, http.MethodGet, "/bank", &s); err != nil {
+		if err := admin.Call(ctx, http.MethodGet, "/bank", &s); err != nil {
 			return err
 		}
 		if s.Due == 0 {
@@ -287,7 +288,7 @@ func (d *bankDemo) settled(ctx context.Context, r *bankDemoReport) error {
 		}
 	}
 	var dead []bank.DeadLetter
-	if err := admin.call(ctx, http.MethodGet, "/bank/dead", &dead); err != nil {
+	if err := admin.Call(ctx, http.MethodGet, "/bank/dead", &dead); err != nil {
 		return err
 	}
 	r.DeadLetters = len(dead)

@@ -20,6 +20,7 @@ type Records func(ctx context.Context, from, to txn.BusinessDate, yield func(*tx
 
 // Clock tells the last record of every bucket; store.Clock does.
 type Clock interface {
+	// Buckets returns the numbering of every bucket. Safe for concurrent use.
 	Buckets(ctx context.Context) ([]store.BucketInfo, error)
 }
 
