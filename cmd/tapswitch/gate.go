@@ -43,8 +43,9 @@ func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 	limits.ConnectionsPerIPMax, limits.TerminalRate = c.Gate.ConnectionsPerIPMax, c.Gate.TerminalRate
 	limits.DrainDelay = c.Gate.DrainDelay
 	n.metrics = newGateMetrics()
+	asked, mounts := n.deskMounts()
 	return gate.New(gate.Options{
-		Engine: n.engine, Registry: n.hot, Tokenizer: tokenizer, Cards: n.hot, Entries: n.hot,
+		Engine: asked, Mounts: mounts, Registry: n.hot, Tokenizer: tokenizer, Cards: n.hot, Entries: n.hot,
 		MasterKey: masterKey, Limits: limits, Currency: n.engine.Policy().Currency, Now: n.clock.now,
 		Ready: n.hot.fresh, Logger: n.log, Observer: n.metrics,
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/ledger/feed"
@@ -40,7 +41,8 @@ type node struct {
 	counters *feed.Counters
 	carriers []carrier
 	gate     *gate.Server
-	bank     *bank.Switch // nil without a bank file
+	agency   *agency.Agency // nil without a city
+	bank     *bank.Switch   // nil without a bank file
 	gateAddr string
 	admin    *adminServer
 	metrics  *gateMetrics // nil without a gate
@@ -94,7 +96,7 @@ func newNode(ctx context.Context, o nodeOptions) (n *node, err error) {
 	for _, start := range []func(context.Context) error{
 		n.startStore, n.startWarehouse, n.startCarriers,
 		func(ctx context.Context) error { return n.startEngine(ctx, policy) },
-		n.startGate, n.startBank, n.startTicks, n.startAdmin,
+		n.startDesk, n.startGate, n.startBank, n.startTicks, n.startAdmin,
 	} {
 		if err := start(ctx); err != nil {
 			return n, err // the deferred call stops what n has started

@@ -140,6 +140,10 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/cli":      {},
 	"cmd/tapswitch/config":   {},
 	"cmd/tapswitch/keyfile":  {"switch/store"},
+	// The card agency's part, put together.
+	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
+		"switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/engine", "switch/notice",
+		"switch/scheme", "switch/store", "switch/txn"},
 	// Clients of a running gate.
 	"cmd/tapswitch/desk":     {"cmd/tapswitch/cli"},
 	"cmd/tapswitch/bankdesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},

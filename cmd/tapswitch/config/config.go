@@ -38,6 +38,7 @@ type Config struct {
 	Scheme    Scheme    `koanf:"scheme"`
 	Gate      Gate      `koanf:"gate"`
 	Bank      Bank      `koanf:"bank"`
+	Desk      Desk      `koanf:"desk"`
 	Store     Store     `koanf:"store"`
 	Feed      Feed      `koanf:"feed"`
 	Warehouse Warehouse `koanf:"warehouse"`
@@ -57,6 +58,12 @@ type Keys struct {
 	TokenFile string `koanf:"token_file"`
 	// MasterFile holds the key (32 bytes, hex) that wraps terminal keys at rest.
 	MasterFile string `koanf:"master_file"`
+	// NoticeFile holds the key (32 bytes, hex) that wraps the secrets of the parties that are
+	// notified of freezes.
+	NoticeFile string `koanf:"notice_file"`
+	// SigningFile holds the seed (32 bytes, hex) of the Ed25519 key that signs lists for gates
+	// and freeze receipts.
+	SigningFile string `koanf:"signing_file"`
 	// RingFile is the key store (tapswitch keys) with the keys of bank links and terminals.
 	// Empty is none: links without MACs, terminals without PINs.
 	RingFile string `koanf:"ring_file"`
@@ -71,7 +78,19 @@ type Bank struct {
 	File string `koanf:"file"`
 }
 
-// Scheme is the city's policy.
+// Desk is the card agency's part: accounts, notices to parties, lists for gates, liability.
+type Desk struct {
+	// City is the policy: handan, zhoushan, wenzhou, shiyan, zhengzhou, or a policy file's
+	// path. Empty starts no desk.
+	City string `koanf:"city"`
+	// PlainHTTP lets webhooks of parties go without TLS. Default false.
+	PlainHTTP bool `koanf:"plain_http"`
+	// JudgeEvery is how often the ledger is looked through for what lost cards were used
+	// for, to book who bears it. Default 1m.
+	JudgeEvery time.Duration `koanf:"judge_every"`
+}
+
+// Scheme is how taps are priced and bounded.
 type Scheme struct {
 	// Zone is the IANA name of the local time, or an offset of at most 14 hours such as
 	// "+08:00". Default "+08:00".
@@ -228,6 +247,7 @@ func Default() Config {
 		},
 		Gate: Gate{ClockSkew: 2 * time.Minute, Budget: 2 * time.Second, InFlightMax: 4096,
 			DrainTimeout: 15 * time.Second},
+		Desk: Desk{JudgeEvery: time.Minute},
 		Store: Store{Kind: "local", OutboxMax: 500_000,
 			Local: LocalStore{HotCardsMax: 4_000_000, CheckpointEvery: 5 * time.Second,
 				SegmentBytes: 64 << 20},
@@ -277,6 +297,9 @@ func (c *Config) check(origin map[string]string) error {
 	}
 	if _, err := c.Scheme.Location(); err != nil {
 		say("scheme.zone", "%v", err)
+	}
+	if c.Desk.JudgeEvery < time.Second {
+		say("desk.judge_every", "%s is below 1s", c.Desk.JudgeEvery)
 	}
 	if c.DataDir == "" {
 		say("data_dir", "must not be empty")

@@ -1,0 +1,324 @@
+// Package agency puts the card agency's part of a switch together: the desk, the notices to
+// the parties, and the lists for gates, under one city's policy. It wires and decides
+// nothing; Open returns what the gate mounts, and Close ends everything in order.
+package agency
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/crypto/receipt"
+	"github.com/tapswitch/tapswitch/ledger/feed"
+	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/switch/blacklist/list"
+	"github.com/tapswitch/tapswitch/switch/desk"
+	"github.com/tapswitch/tapswitch/switch/desk/api"
+	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/notice"
+	"github.com/tapswitch/tapswitch/switch/scheme"
+	"github.com/tapswitch/tapswitch/switch/store"
+	"github.com/tapswitch/tapswitch/switch/txn"
+)
+
+// Options of Open. City, Store, Engine, Tokenizer and the keys are needed.
+type Options struct {
+	// City is a built-in scheme's name, or a policy file's path.
+	City      string
+	Store     store.Store
+	Engine    *engine.Engine
+	Works     *engine.Clockwork
+	Tokenizer *pan.Tokenizer
+	// NoticeKey wraps the secrets of parties, SigningKey (32 bytes) is the seed of the Ed25519
+	// key that signs lists and receipts.
+	NoticeKey, SigningKey []byte
+	// Warehouse is the ledger that liability is judged by; nil where it is another process's.
+	Warehouse warehouse.Reader
+	// Brokers are where parties with a topic are told; none without them.
+	Brokers []string
+	// Links tells banks over their links; nil where there is no bank edge.
+	Links notice.LinkNotifier
+	// PlainHTTP allows webhooks without TLS.
+	PlainHTTP bool
+	// ListDir keeps full lists; "" keeps them in memory.
+	ListDir string
+	// JudgeEvery is how often the ledger is looked through for what lost cards were used for.
+	JudgeEvery time.Duration
+	Now        func() txn.Millis
+	Log        *slog.Logger
+}
+
+// Agency is the running part.
+type Agency struct {
+	Desk    *desk.Service
+	Notices *notice.Service
+	Lists   *list.Publisher
+	Tracker *list.Tracker
+	Policy  *scheme.Policy
+	// Signer's public key verifies lists and receipts.
+	Signer receipt.Signer
+
+	handler   http.Handler
+	lists     http.Handler
+	publisher *feed.Publisher
+	stop      context.CancelFunc
+	work      sync.WaitGroup
+}
+
+// SigningKeyID names the key of lists and receipts.
+const SigningKeyID = "agency-1"
+
+// Open starts the part. What it has due comes by the clockwork, whose ticks must not have
+// begun.
+func Open(ctx context.Context, o Options) (*Agency, error) {
+	policy, err := readPolicy(o.City)
+	if err != nil {
+		return nil, err
+	}
+	calendar, err := scheme.BuiltInCalendar()
+	if err != nil {
+		return nil, err
+	}
+	a := &Agency{Policy: policy}
+	if a.Signer, err = receipt.NewEd25519Signer(SigningKeyID, ed25519.NewKeyFromSeed(o.SigningKey)); err != nil {
+		return nil, err
+	}
+	if err := a.startNotices(ctx, &o); err != nil {
+		return nil, err
+	}
+	if err := a.startLists(ctx, &o); err != nil {
+		return nil, errors.Join(err, a.Notices.Close(ctx))
+	}
+	a.Desk, err = desk.New(desk.Options{Cards: o.Store, List: o.Store, Registry: o.Store, Engine: o.Engine,
+		Tokenizer: o.Tokenizer, Scheme: desk.City(policy, calendar), Currency: o.Engine.Policy().Currency,
+		Notices: a.Notices, History: historyOf(o.Warehouse), Now: o.Now, Logger: o.Log})
+	if err != nil {
+		return nil, errors.Join(err, a.Notices.Close(ctx))
+	}
+	a.handler = api.New(api.Options{Desk: a.Desk, Policy: policy, Tokenizer: o.Tokenizer, Engine: o.Engine,
+		Notices: a.Notices, Lists: a.Lists, Tracker: a.Tracker, Signer: a.Signer, Logger: o.Log})
+	o.Works.OnDue(engine.DueDocument, a.Desk.Due)
+	o.Works.OnDue(engine.DueMove, a.Desk.DueMoves)
+	o.Works.OnDue(engine.DueNotice, func(due []store.Due) { a.Notices.Due(context.Background(), due) })
+	a.run(&o)
+	return a, nil
+}
+
+// readPolicy reads a built-in city or a file.
+func readPolicy(city string) (*scheme.Policy, error) {
+	if !strings.ContainsAny(city, "/.") {
+		return scheme.Load(city)
+	}
+	text, err := os.ReadFile(city)
+	if err != nil {
+		return nil, fmt.Errorf("desk.city: %w", err)
+	}
+	return scheme.Read(city, text)
+}
+
+func (a *Agency) startNotices(ctx context.Context, o *Options) error {
+	n := notice.Options{Cards: o.Store, Registry: o.Store, Key: o.NoticeKey, Now: o.Now, Logger: o.Log,
+		PlainHTTP: o.PlainHTTP, Links: o.Links,
+		OnAlarm: func(al notice.Alarm) { o.Log.Warn("a party has not acted", "alarm", al) }}
+	if len(o.Brokers) > 0 {
+		a.publisher = feed.NewPublisher(o.Brokers)
+		n.Publisher = topics{a.publisher}
+	}
+	var err error
+	if a.Notices, err = notice.New(n); err != nil {
+		return err
+	}
+	return a.Notices.Start(ctx)
+}
+
+// topics hands notices to Kafka.
+type topics struct{ p *feed.Publisher }
+
+// Publish implements notice.Publisher.
+func (t topics) Publish(ctx context.Context, topic string, m notice.Message) error {
+	headers := map[string]string{"id": m.ID}
+	if m.Signature != "" {
+		headers[notice.SignatureHeader] = m.Signature
+	}
+	return t.p.Publish(ctx, topic, feed.Message{Key: m.Card[:], Body: m.Body, Headers: headers})
+}
+
+func (a *Agency) startLists(ctx context.Context, o *Options) error {
+	report := func(err error) { o.Log.Warn("lists for gates", "error", err) }
+	a.Tracker = list.NewTracker(list.TrackerOptions{Directory: terminals{o.Store}, Registry: o.Store, Node: "gate",
+		Claimed: func(e list.Epoch) { a.Lists.Claimed(e) }, Report: report})
+	var err error
+	a.Lists, err = list.NewPublisher(list.Options{Source: o.Store, Registry: o.Store, Scheme: a.Policy.City,
+		KeyID: "token-1", Scopes: []txn.App{txn.AppTransit, txn.AppPurse}, Signer: a.Signer, Dir: o.ListDir,
+		Published: a.Tracker.Published, Report: report})
+	if err != nil {
+		return err
+	}
+	if err := a.Tracker.Load(ctx); err != nil {
+		return fmt.Errorf("what gates hold: %w", err)
+	}
+	if err := a.Tracker.Refresh(ctx); err != nil {
+		return fmt.Errorf("registered gates: %w", err)
+	}
+	a.lists, err = list.NewHandler(list.HandlerOptions{Publisher: a.Lists, Tracker: a.Tracker,
+		Device: func(r *http.Request) (string, bool) {
+			id := r.Header.Get(api.HeaderDevice)
+			return id, id != ""
+		}})
+	return err
+}
+
+// run starts what works by itself.
+func (a *Agency) run(o *Options) {
+	ctx, stop := context.WithCancel(context.Background())
+	a.stop = stop
+	a.work.Go(func() { a.Lists.Run(ctx) })
+	a.work.Go(func() { a.Tracker.Run(ctx) })
+	if o.Warehouse == nil {
+		return
+	}
+	every := o.JudgeEvery
+	if every <= 0 {
+		every = time.Minute
+	}
+	a.work.Go(func() {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+			if made, err := a.Desk.JudgeAll(ctx); err != nil && ctx.Err() == nil {
+				o.Log.Warn("liability was not judged", "error", err)
+			} else if made > 0 {
+				o.Log.Info("liability booked", "entries", made)
+			}
+		}
+	})
+}
+
+// ServeHTTP serves every path of Prefixes.
+func (a *Agency) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/v1/lists/"):
+		a.lists.ServeHTTP(w, r)
+	case strings.HasPrefix(r.URL.Path, "/v1/notices/"):
+		a.Notices.AckHandler().ServeHTTP(w, r)
+	default:
+		a.handler.ServeHTTP(w, r)
+	}
+}
+
+// Prefixes are the paths that ServeHTTP serves.
+func Prefixes() []string {
+	return []string{"/v1/desk/", "/v1/lists/", "/v1/notices/", "/v1/verifications", "/public/"}
+}
+
+// Watched is an engine that tells the tracker of the epochs that taps show.
+func (a *Agency) Watched(e *engine.Engine) Watched { return Watched{e, a.Tracker} }
+
+// Watched is made by Agency.Watched.
+type Watched struct {
+	*engine.Engine
+	tracker *list.Tracker
+}
+
+// Authorize decides one request, as the engine does.
+func (w Watched) Authorize(ctx context.Context, r *txn.Request) engine.Answer {
+	w.seen(r)
+	return w.Engine.Authorize(ctx, r)
+}
+
+// AuthorizeAll decides a list, as the engine does.
+func (w Watched) AuthorizeAll(ctx context.Context, requests []*txn.Request) []engine.Answer {
+	for _, r := range requests {
+		w.seen(r)
+	}
+	return w.Engine.AuthorizeAll(ctx, requests)
+}
+
+func (w Watched) seen(r *txn.Request) {
+	if r.ListEpoch != 0 {
+		w.tracker.Seen(r.ID.Terminal, list.Epoch(r.ListEpoch), r.ReceivedAt)
+	}
+}
+
+// Close ends the part; what is due stays due.
+func (a *Agency) Close(ctx context.Context) error {
+	a.stop()
+	a.work.Wait()
+	a.Desk.Close()
+	errs := []error{a.Notices.Close(ctx), a.Tracker.Save(ctx)}
+	if a.publisher != nil {
+		errs = append(errs, a.publisher.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// terminals is the directory of gates: what stands in the registry.
+type terminals struct{ registry store.Registry }
+
+// Devices implements list.Directory. A terminal that takes no taps works with no list.
+func (t terminals) Devices(ctx context.Context, yield func(list.Device) bool) error {
+	const prefix = "terminal/"
+	keys, err := t.registry.Keys(ctx, prefix)
+	if err != nil {
+		return fmt.Errorf("registered terminals: %w", err)
+	}
+	for _, key := range keys {
+		value, _, err := t.registry.Get(ctx, key)
+		if err != nil {
+			return fmt.Errorf("registered terminals: %w", err)
+		}
+		var r struct {
+			Operator, Line, Station string
+			Kinds                   []string
+			Revoked                 bool
+		}
+		id, bad := txn.ParseTerminalID(strings.TrimPrefix(key, prefix))
+		if json.Unmarshal(value, &r) != nil || bad != nil || !taps(r.Kinds) {
+			continue
+		}
+		if !yield(list.Device{Terminal: id, Operator: r.Operator, Line: r.Line, Station: r.Station,
+			Active: !r.Revoked}) {
+			return nil
+		}
+	}
+	return nil
+}
+
+func taps(kinds []string) bool {
+	for _, name := range kinds {
+		if k, err := txn.ParseKind(name); err == nil && k.IsTap() {
+			return true
+		}
+	}
+	return false
+}
+
+// ledgerHistory reads a card's records from the warehouse.
+type ledgerHistory struct{ reader warehouse.Reader }
+
+func historyOf(r warehouse.Reader) desk.History {
+	if r == nil {
+		return nil
+	}
+	return ledgerHistory{r}
+}
+
+// Records implements desk.History.
+func (h ledgerHistory) Records(ctx context.Context, card pan.Token, from txn.BusinessDate,
+	yield func(*txn.Record) error) error {
+	return h.reader.Records(ctx, warehouse.Filter{Card: card, From: from}, yield)
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
+	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/gate"
+)
+
+// startDesk opens the card agency's part, where a city is configured.
+func (n *node) startDesk(ctx context.Context) error {
+	c := n.config
+	if c.Desk.City == "" || !c.Has(config.RoleGate) {
+		return nil
+	}
+	key := func(name, configured, file string) ([]byte, error) {
+		b, err := keyfile.Open(ctx, n.hot, name, keyPath(c.DataDir, configured, file))
+		if err != nil {
+			return nil, fmt.Errorf("keys.%s_file: %w", name, err)
+		}
+		return b, nil
+	}
+	tokenKey, err := key("token", c.Keys.TokenFile, "token.key")
+	if err != nil {
+		return err
+	}
+	tokenizer, err := pan.NewTokenizer(tokenKey)
+	if err != nil {
+		return err
+	}
+	o := agency.Options{City: c.Desk.City, Store: n.hot, Engine: n.engine, Works: n.works, Tokenizer: tokenizer,
+		PlainHTTP: c.Desk.PlainHTTP, JudgeEvery: c.Desk.JudgeEvery, Now: n.clock.now, Log: n.log,
+		ListDir: filepath.Join(c.DataDir, "lists")}
+	if o.NoticeKey, err = key("notice", c.Keys.NoticeFile, "notice.key"); err != nil {
+		return err
+	}
+	if o.SigningKey, err = key("signing", c.Keys.SigningFile, "signing.key"); err != nil {
+		return err
+	}
+	if n.wh != nil {
+		o.Warehouse = n.wh
+	}
+	if c.Feed.Kind == "kafka" {
+		o.Brokers = c.Feed.Brokers
+	}
+	if n.agency, err = agency.Open(ctx, o); err != nil {
+		return fmt.Errorf("desk: %w", err)
+	}
+	n.onStop("desk", n.agency.Close)
+	return nil
+}
+
+// deskMounts returns the engine that the gate asks, and what of its API the agency serves.
+func (n *node) deskMounts() (gate.Engine, []gate.Mount) {
+	if n.agency == nil {
+		return n.engine, nil
+	}
+	var mounts []gate.Mount
+	for _, prefix := range agency.Prefixes() {
+		mounts = append(mounts, gate.Mount{Prefix: prefix, Handler: n.agency})
+	}
+	return n.agency.Watched(n.engine), mounts
+}
