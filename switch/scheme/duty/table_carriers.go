@@ -66,6 +66,7 @@ var carriers = []Duty{
 		EN:      "Veterans and bereaved, disabled and elderly holders ride at preference",
 		ZH:      "优抚对象、残疾人、老年人享受优惠",
 		How:     "rider categories with source and end date",
+		Test:    "switch/account.TestDuty_HD3_ConcessionHasASourceAndAnEnd",
 	},
 	{
 		ID:      "SY9-ease-of-use",

@@ -70,6 +70,7 @@ var information = []Duty{
 		ZH:      "投诉及时处理并反馈结果",
 		How: "a complaint linked to transactions, with owner, age, outcome and proof of reply; " +
 			"one stored record explains a decline",
+		Test: "switch/account.TestDuty_SY14_ComplaintOutcomeIsFedBackWithProof",
 	},
 	{
 		ID:      "ZZ7-service-list",
@@ -78,6 +79,7 @@ var information = []Duty{
 		ZH:      "公布服务事项清单、条件、流程和时限",
 		How: "a public list made from the catalogue of applications and services, with a " +
 			"version that is a hash of its content",
+		Test: "switch/desk/api.TestDuty_ZZ7_SY9_ThePublishedListOfServices",
 	},
 	{
 		ID:      "ZZ13-personal-information",

@@ -10,6 +10,7 @@ var life = []Duty{
 		ZH: "卡有效期十年,届满前至少三十日申请换卡",
 		How: "validity and lead per scheme; renewal open and renewal overdue are lists; an " +
 			"expired card has a reason of its own",
+		Test: "switch/account.TestDuty_HD13_RenewalIsOpenThenOverdueThenExpired",
 	},
 	{
 		ID:      "HD22-legal-dates",
@@ -19,6 +20,7 @@ var life = []Duty{
 		ZH: "按法定期限制卡、书面答复,不得拖延",
 		How: "each case keeps its times and its legal date on a calendar of working days that " +
 			"is data; overdue cases are listed per outlet",
+		Test: "switch/account.TestDuty_HD22_NewCardWithinFifteenWorkingDays",
 	},
 	{
 		ID:      "HD17-renewal-grounds",
@@ -26,6 +28,7 @@ var life = []Duty{
 		EN:      "A card is renewed on the grounds of the text, some of which oblige the holder",
 		ZH:      "按规定的事由换卡,部分事由应当换卡",
 		How:     "grounds per scheme with their may or must; old and new card form a chain",
+		Test:    "switch/account.TestDuty_HD17_RenewalGroundsArePolicy",
 	},
 	{
 		ID:      "HD21-replacement-after-loss",
@@ -33,6 +36,7 @@ var life = []Duty{
 		EN:      "A replacement follows a loss report",
 		ZH:      "挂失后方可补卡",
 		How:     "a replacement is taken from the reported-lost state only",
+		Test:    "switch/account.TestDuty_HD21_ReplacementOnlyAfterALossReport",
 	},
 	{
 		ID:      "HD24-cancellation",
@@ -41,6 +45,7 @@ var life = []Duty{
 		ZH:      "有关事务办结后由规定的人办理注销",
 		How: "actors and the right ex officio per scheme; what is open is listed and must be " +
 			"settled or waived",
+		Test: "switch/account.TestDuty_HD24_CancellationAfterEverythingIsSettled",
 	},
 	{
 		ID:      "HD25-service-goes-on",
@@ -49,6 +54,7 @@ var life = []Duty{
 		ZH:      "换卡、补卡期间服务不中断",
 		How: "a temporary credential is bound to the account for the waiting time; an open " +
 			"renewal keeps the service",
+		Test: "switch/account.TestDuty_HD25_TemporaryCredentialWhileACardIsReplaced",
 	},
 	{
 		ID:      "WZ11-functions",
@@ -58,6 +64,7 @@ var life = []Duty{
 		ZH: "按持卡人意愿在规定网点开通功能,逐步开通并公布",
 		How: "applications with channel, outlet and start date are data of the policy; the " +
 			"published list follows them",
+		Test: "switch/account.TestDuty_WZ11_FunctionsByChannelOutletAndDate",
 	},
 	{
 		ID:      "ZZ19-bank-activation",
@@ -65,6 +72,7 @@ var life = []Duty{
 		EN:      "Financial functions work only after the bank account is activated",
 		ZH:      "金融账户激活后方可使用金融功能",
 		How:     "a decline reason of its own until the activation is recorded",
+		Test:    "switch/account.TestDuty_ZZ19_BankFunctionOnlyAfterActivation",
 	},
 	{
 		ID:      "HD33-number-families",
@@ -74,6 +82,7 @@ var life = []Duty{
 		ZH: "整合原有卡和码,无依据不新增",
 		How: "families side by side, each issued or accepted only, with an end; a new one " +
 			"needs its recorded legal basis",
+		Test: "switch/account.TestDuty_HD33_OldFamiliesAreDrawnIn",
 	},
 	{
 		ID:      "HD28-fees",
@@ -83,6 +92,7 @@ var life = []Duty{
 		ZH: "首次办卡免费,困难减免,其余按核定标准收费",
 		How: "fees from a versioned tariff with waivers and reasons; the income is posted and " +
 			"nothing beyond the tariff can be booked",
+		Test: "switch/account.TestDuty_HD28_FeesAreThoseOfTheTariff",
 	},
 	{
 		ID:      "HD27-corrections",
@@ -92,6 +102,7 @@ var life = []Duty{
 		ZH: "信息有误由责任部门更正,卡面信息更正须换卡",
 		How: "a correction is routed to its owner with age and outcome; a surface change opens " +
 			"a renewal case",
+		Test: "switch/account.TestDuty_HD27_CorrectionGoesToItsOwnerAndTheSurfaceToANewCard",
 	},
 	{
 		ID:      "HD14-applications",
@@ -101,6 +112,7 @@ var life = []Duty{
 		ZH: "本人或单位申领,信息真实并经核对",
 		How: "enrolment in bulk with unit, dry run and a result per person; the result of the " +
 			"check is kept",
+		Test: "switch/desk/api.TestDuty_ZS15_HD14_AUnitEnrolsItsPeople",
 	},
 	{
 		ID:      "ZZ2-sourced-policy",
@@ -119,5 +131,6 @@ var life = []Duty{
 		ZH:      "卡号、社会保障号码、卡序列号、银行卡号各不相同",
 		How: "the desk finds the card by any of them, held as keyed tokens; only fields that " +
 			"the switch needs are stored",
+		Test: "switch/account.TestDuty_HD11_PrintedIdentifiersAreTokens",
 	},
 }

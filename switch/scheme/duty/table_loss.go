@@ -9,6 +9,7 @@ var loss = []Duty{
 		ZH:      "挂失由规定的人在规定的地点以规定的方式办理",
 		How: "the report keeps actor, authority, ID kind, channel, outlet, form and the times " +
 			"received and accepted; who, where and how is the policy of the city",
+		Test: "switch/account.TestDuty_HD18_LossReportKeepsItsFacts",
 	},
 	{
 		ID:      "HD19-freeze-window",
@@ -28,6 +29,7 @@ var loss = []Duty{
 		ZH: "持卡人本人可办理解挂,立即通知各部门并按时解冻",
 		How: "a release names the holder and the ID kind, a second person confirms, the wait " +
 			"is part of the measured time, and the same clock runs the other way",
+		Test: "switch/desk.TestDuty_HD20_ReleaseTakesTwoPersonsAndNotifies",
 	},
 	{
 		ID:      "HD20-release-closes",
@@ -37,6 +39,7 @@ var loss = []Duty{
 		ZH: "申请补卡前或办结补卡手续前可解挂,其后不得解挂",
 		How: "release_closes applied or done by policy; then the card is terminal and no call, " +
 			"import, restore or lag undoes it",
+		Test: "switch/account.TestDuty_HD20_ReleaseClosesWhenTheReplacementIsDone",
 	},
 	{
 		ID:      "HD18-bank-report",
@@ -46,6 +49,7 @@ var loss = []Duty{
 		ZH: "开通金融功能的持卡人另向银行挂失,银行同受通知",
 		How: "the desk tells the holder and records that it did; the bank is a party on the " +
 			"same clock over its issuer link",
+		Test: "switch/account.TestDuty_HD18_HolderIsToldToCallTheBank",
 	},
 	{
 		ID:      "HD19-liability-boundary",
@@ -54,6 +58,7 @@ var loss = []Duty{
 		ZH:      "挂失生效前的损失由持卡人承担",
 		How: "a boundary per scheme out of four, judged by service time; what comes after is " +
 			"booked to the late party where its contract clause is named",
+		Test: "switch/liability.TestDuty_HD19_BoundaryIsTheEarlierOfFreezeAndTwoHours",
 	},
 	{
 		ID:      "ZS17-pre-report",
@@ -63,6 +68,7 @@ var loss = []Duty{
 		ZH: "不能书面挂失的可电话预挂失,并须补办书面挂失",
 		How: "a provisional freeze with its reason, listed until the written report comes; it " +
 			"stays by default",
+		Test: "switch/account.TestDuty_ZS17_PreReportFreezesUntilTheWrittenReport",
 	},
 	{
 		ID:      "SY17-social-suspension",
@@ -72,6 +78,7 @@ var loss = []Duty{
 		ZH: "为牟利出借出租的,由人社部门暂停社会保障应用",
 		How: "a freeze of one application, allowed to that authority's role only, with " +
 			"decision number; the other applications stay open; the same role restores",
+		Test: "switch/account.TestDuty_SY17_SuspensionOfTheSocialApplicationOnly",
 	},
 	{
 		ID:      "HD30-holder-finding",
@@ -80,6 +87,7 @@ var loss = []Duty{
 		ZH:      "出借、出租、转让、保管不善造成的损失由持卡人承担",
 		How: "a finding with ground, evidence, author and second person moves a disputed " +
 			"transaction; it is undone by a new entry",
+		Test: "switch/desk.TestDuty_HD18_HD30_LiabilityByServiceTime",
 	},
 	{
 		ID:      "SY15-compensation",
@@ -88,5 +96,6 @@ var loss = []Duty{
 		ZH:      "有关部门和受托机构造成损失的应当赔偿",
 		How: "a claim against named transactions; what is approved is a balanced posting from " +
 			"the liable party's loss account to the holder",
+		Test: "switch/account.TestDuty_SY15_ClaimIsPaidByTheLiableParty",
 	},
 }

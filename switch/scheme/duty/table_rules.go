@@ -3,22 +3,25 @@ package duty
 // rules: product rules: no text asks for them, so they bear no clause.
 var rules = []Duty{
 	{
-		ID:  "rule-dead-number",
-		EN:  "The number of a replaced or cancelled card is dead for ever",
-		ZH:  "已补换或注销的卡号永不复用",
-		How: "a terminal mark that no call, import, restore or lag of a replica undoes",
+		ID:   "rule-dead-number",
+		EN:   "The number of a replaced or cancelled card is dead for ever",
+		ZH:   "已补换或注销的卡号永不复用",
+		How:  "a terminal mark that no call, import, restore or lag of a replica undoes",
+		Test: "switch/desk.TestDuty_HD21_ReplacementMovesEverythingAndKillsTheNumber",
 	},
 	{
-		ID:  "rule-moves-on",
-		EN:  "Balance and open journeys move to the successor",
-		ZH:  "余额和未完行程转入新卡",
-		How: "a transfer that is booked once, from the old card by way of money in transit",
+		ID:   "rule-moves-on",
+		EN:   "Balance and open journeys move to the successor",
+		ZH:   "余额和未完行程转入新卡",
+		How:  "a transfer that is booked once, from the old card by way of money in transit",
+		Test: "switch/desk.TestDuty_HD21_ReplacementMovesEverythingAndKillsTheNumber",
 	},
 	{
-		ID:  "rule-one-freeze",
-		EN:  "One freeze reaches every carrier of the account",
-		ZH:  "一次冻结及于账户的全部载体",
-		How: "one list of marks, one sync, before the call is answered",
+		ID:   "rule-one-freeze",
+		EN:   "One freeze reaches every carrier of the account",
+		ZH:   "一次冻结及于账户的全部载体",
+		How:  "one list of marks, one sync, before the call is answered",
+		Test: "switch/desk.TestDuty_HD19_OneReportFreezesEveryCarrierAtOnce",
 	},
 	{
 		ID:   "rule-refund-reversal",
@@ -28,10 +31,11 @@ var rules = []Duty{
 		Test: "switch/engine.TestDuty_RefundsAndReversals",
 	},
 	{
-		ID:  "rule-balance-refund",
-		EN:  "The balance of a cancelled card is paid out",
-		ZH:  "注销时退还余额",
-		How: "a balanced posting to the holder when the cancellation is done",
+		ID:   "rule-balance-refund",
+		EN:   "The balance of a cancelled card is paid out",
+		ZH:   "注销时退还余额",
+		How:  "a balanced posting to the holder when the cancellation is done",
+		Test: "switch/desk.TestDuty_HD24_CancellationSettlesAndPaysOut",
 	},
 	{
 		ID:   "rule-second-person",
