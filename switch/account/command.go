@@ -211,7 +211,7 @@ func (c *change) life() Refusal {
 // and so need no memory.
 func repeatable(s Step) bool {
 	switch s.(type) {
-	case Done, Failed, Tick:
+	case Done, Failed, Tick, NumberDied:
 		return true
 	default:
 		return false
@@ -221,7 +221,7 @@ func repeatable(s Step) bool {
 // protects are the steps that may use the effects kept in reserve.
 func protects(s Step) bool {
 	switch s.(type) {
-	case ReportLoss, PreReport, Suspend, FreezeRisk:
+	case ReportLoss, PreReport, Suspend, FreezeRisk, NumberDied:
 		return true
 	default:
 		return false

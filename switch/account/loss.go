@@ -287,7 +287,7 @@ func (s FreezeRisk) decide(c *change) Refusal {
 		return NoReason
 	case s.Scope == 0 || long(s.Ground):
 		return InvalidCommand
-	case c.next.find(txn.Risk) != nil:
+	case s.Scope&^c.next.risked() == 0:
 		return AlreadyReported
 	}
 	r := c.restriction(txn.Risk, 0, Who{Actor: Agency})
@@ -296,7 +296,46 @@ func (s FreezeRisk) decide(c *change) Refusal {
 	return c.freeze(r, s.Ground)
 }
 
-// LiftRisk ends the scheme's own freeze; another person must do it.
+// risked is what the scheme's own freezes close. One that closes more is added to it.
+func (a *Account) risked() (scope txn.App) {
+	for i := range a.Restrictions {
+		if r := &a.Restrictions[i]; r.Reason == txn.Risk {
+			scope |= r.Scope
+		}
+	}
+	return scope
+}
+
+// NumberDied takes in that a number is dead which the account still bears: the blacklist says
+// so for ever, by somebody else's freeze or from a time that the document has forgotten. What
+// became of the number's successor is not known; another card may be applied for, and gets the
+// money.
+type NumberDied struct {
+	Carrier   pan.Token
+	Cancelled bool // and not replaced
+}
+
+// Name returns the step's stable name.
+func (NumberDied) Name() string { return "number_died" }
+
+func (s NumberDied) decide(c *change) Refusal {
+	if c.next.Gone(s.Carrier) != nil {
+		c.out.Replay = true
+		return RefusalNone
+	}
+	if _, r := c.carrier(s.Carrier); r != RefusalNone {
+		return r
+	}
+	how := Replaced
+	if s.Cancelled {
+		how = Cancelled
+	}
+	c.kill(s.Carrier, how)
+	c.note(how.String())
+	return RefusalNone
+}
+
+// LiftRisk ends the scheme's own freezes; another person than made them must do it.
 type LiftRisk struct{ Why string }
 
 // Name returns the step's stable name.
@@ -311,7 +350,9 @@ func (s LiftRisk) decide(c *change) Refusal {
 		return NoReason
 	case long(s.Why):
 		return InvalidCommand
-	case r.By == c.cmd.By.ID:
+	case slices.ContainsFunc(c.next.Restrictions, func(r Restriction) bool {
+		return r.Reason == txn.Risk && r.By == c.cmd.By.ID
+	}):
 		return SamePerson
 	}
 	c.out.Case = r.Case

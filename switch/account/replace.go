@@ -65,10 +65,11 @@ func (c *change) newCard(who Who) Refusal {
 }
 
 // replaceable tells whether a card may be replaced after a loss: it is reported lost, or
-// its number died when an earlier application was made, which was refused.
+// its number died before: when an earlier application was made, which was refused, or
+// without the account (NumberDied).
 func (c *change) replaceable(old pan.Token) Refusal {
 	if f := c.next.Gone(old); f != nil {
-		if f.Status == Replaced && f.Successor.IsZero() && c.next.Lost() {
+		if f.Status == Replaced && f.Successor.IsZero() {
 			return RefusalNone
 		}
 		return CarrierNotActive

@@ -17,7 +17,9 @@ package desk
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -192,13 +194,15 @@ type Answer struct {
 }
 
 // Do decides a command on the account of a document, commits it, and does what follows from
-// it. A refusal is an answer; an error wraps ErrStore when the outcome is not known.
+// it. A refusal is an answer; an error wraps ErrStore when the outcome is not known. While a
+// carrier is not closed that the document closes, by this command or by one before whose call
+// failed, no answer is given as if it were: "reported already" must mean closed already.
 func (s *Service) Do(ctx context.Context, token pan.Token, cmd account.Command) (Answer, error) {
 	unlock := s.lock(token)
 	defer unlock()
 	out, err := s.commit(ctx, token, cmd)
 	a := Answer{Token: token, Outcome: out, Account: out.Next}
-	if err != nil || out.Refusal != account.RefusalNone {
+	if err != nil || out.Refusal != account.RefusalNone && !s.owing(ctx, token) {
 		return a, err
 	}
 	// The document is committed: what follows is owed, whatever becomes of the caller.
@@ -209,13 +213,30 @@ func (s *Service) Do(ctx context.Context, token pan.Token, cmd account.Command) 
 		s.log.Warn("effects of a command are left to the due queue", "document", token.String(),
 			"step", cmd.Step.Name(), "error", err)
 	}
-	if doc != nil {
+	if doc != nil && out.Refusal == account.RefusalNone {
 		a.Account = doc
 	}
 	if a.Account != nil {
 		a.Left = len(a.Account.ToDo)
 	}
+	if err != nil && (doc == nil || unclosed(doc)) {
+		return a, fmt.Errorf("%w: a card may not be closed yet: %w", ErrStore, err)
+	}
 	return a, nil
+}
+
+// owing reports whether a document has effects that close something, or cannot be read.
+func (s *Service) owing(ctx context.Context, token pan.Token) bool {
+	doc, _, err := s.Load(ctx, token)
+	return err != nil || doc != nil && unclosed(doc)
+}
+
+// unclosed reports whether the document closes a carrier whose blacklist entry does not say
+// so yet.
+func unclosed(doc *account.Account) bool {
+	return slices.ContainsFunc(doc.ToDo, func(e account.Effect) bool {
+		return e.Kind == account.SetMark && e.Mark.Reason != txn.NotFrozen
+	})
 }
 
 // Try decides a command and writes nothing: what would become of it now.

@@ -18,10 +18,13 @@ import (
 // Loss is a report of a loss as the judgement of liability needs it, kept beyond the end of
 // the restriction: an off-line record may come weeks later. One document a case.
 type Loss struct {
-	Document  pan.Token     `json:"-"`
-	Account   string        `json:"account"`
-	Case      uint32        `json:"case"`
-	Received  txn.Millis    `json:"received"`
+	Document pan.Token  `json:"-"`
+	Account  string     `json:"account"`
+	Case     uint32     `json:"case"`
+	Received txn.Millis `json:"received"`
+	// From is set where the report took the place of a pre-report: what came since that is
+	// judged by the report.
+	From      txn.Millis    `json:"from,omitempty"`
 	Accepted  txn.Millis    `json:"accepted"` // as the scheme counts it
 	Effective txn.Millis    `json:"effective"`
 	Ended     txn.Millis    `json:"ended,omitempty"` // released; zero while it holds for ever
@@ -104,9 +107,16 @@ func (s *Service) keepLoss(ctx context.Context, token pan.Token, doc *account.Ac
 		if r.Reason != txn.Lost && r.Reason != txn.PreReported {
 			continue
 		}
+		from, err := s.takeOver(ctx, token, doc, r)
+		if err != nil {
+			return err
+		}
 		now := s.o.Now()
-		err := s.changeLoss(ctx, token, r.Case, func(l *Loss) {
+		err = s.changeLoss(ctx, token, r.Case, func(l *Loss) {
 			l.Received, l.Accepted = r.Received, r.Counts
+			if l.From == 0 {
+				l.From = from
+			}
 			if l.Effective == 0 {
 				l.Effective = max(r.Effective, r.Since)
 			}
@@ -121,6 +131,53 @@ func (s *Service) keepLoss(ctx context.Context, token pan.Token, doc *account.Ac
 		}
 	}
 	return nil
+}
+
+// takeOver ends the loss of the pre-report whose place a report took, and returns since when
+// the report is the one that judges; zero without one.
+func (s *Service) takeOver(ctx context.Context, token pan.Token, doc *account.Account,
+	r *account.Restriction) (from txn.Millis, err error) {
+	if r.Reason != txn.Lost {
+		return 0, nil
+	}
+	for i := range doc.Ended {
+		e := &doc.Ended[i]
+		if e.Kind != account.CasePreReport || e.At != r.Since {
+			continue
+		}
+		pre, _, err := s.loadLoss(ctx, s.lossToken(token, e.No))
+		if err != nil || pre == nil {
+			return 0, err
+		}
+		err = s.changeLoss(ctx, token, e.No, func(l *Loss) { l.Ended = l.Received })
+		return pre.Received, err
+	}
+	return 0, nil
+}
+
+// since is when what the loss judges begins.
+func (l *Loss) since() txn.Millis {
+	if l.From != 0 {
+		return l.From
+	}
+	return l.Received
+}
+
+// covers reports whether the loss judges what the carrier was used for at an instant.
+func (l *Loss) covers(carrier string, at txn.Millis) bool {
+	return at >= l.since() && (l.Ended == 0 || at < l.Ended) &&
+		slices.ContainsFunc(l.Carriers, func(c LostCarrier) bool { return c.Token == carrier })
+}
+
+// before returns the losses of the account that were reported before this one. What two
+// cover is judged by the first.
+func (s *Service) before(ctx context.Context, l *Loss) ([]*Loss, error) {
+	token, err := pan.ParseToken(l.Account)
+	if err != nil {
+		return nil, fmt.Errorf("loss of %s: %w", l.Account, err)
+	}
+	all, err := s.Losses(ctx, token)
+	return slices.DeleteFunc(all, func(o *Loss) bool { return o.Case >= l.Case }), err
 }
 
 func (l *Loss) add(c LostCarrier) {
@@ -207,6 +264,10 @@ func (s *Service) Judgement(ctx context.Context, l *Loss) ([]Verdict, error) {
 	if s.o.History == nil {
 		return nil, nil
 	}
+	earlier, err := s.before(ctx, l)
+	if err != nil {
+		return nil, err
+	}
 	var all []Verdict
 	for _, c := range l.Carriers {
 		token, err := pan.ParseToken(c.Token)
@@ -221,6 +282,9 @@ func (s *Service) Judgement(ctx context.Context, l *Loss) ([]Verdict, error) {
 		if err != nil {
 			return nil, err
 		}
+		rows = slices.DeleteFunc(rows, func(r txn.Record) bool {
+			return spends(&r) && slices.ContainsFunc(earlier, func(o *Loss) bool { return o.covers(c.Token, r.ServiceAt) })
+		})
 		all = append(all, s.judge(l, &c, parties, rows)...)
 	}
 	return all, nil
@@ -229,7 +293,7 @@ func (s *Service) Judgement(ctx context.Context, l *Loss) ([]Verdict, error) {
 // history reads the records of a carrier since a little before the loss.
 func (s *Service) history(ctx context.Context, token pan.Token, l *Loss) ([]txn.Record, error) {
 	const before = 2 * 24 * 3600 * 1000
-	from := s.scheme().Rules.Calendar.Date(l.Received - before)
+	from := s.scheme().Rules.Calendar.Date(l.since() - before)
 	var rows []txn.Record
 	err := s.o.History.Records(ctx, token, from, func(r *txn.Record) error {
 		own := *r
@@ -274,7 +338,7 @@ func (s *Service) judge(l *Loss, c *LostCarrier, parties map[string]liability.Pa
 	var all []Verdict
 	for i := range rows {
 		r := &rows[i]
-		if spends(r) && r.ServiceAt >= l.Received && (l.Ended == 0 || r.ServiceAt < l.Ended) {
+		if spends(r) && l.covers(c.Token, r.ServiceAt) {
 			name := s.scheme().PartyOf(r)
 			p := parties[name]
 			all = append(all, Verdict{Record: *r, Loss: l.Case, PartyName: name, Amount: r.Charged,

@@ -9,7 +9,6 @@ import (
 	"github.com/tapswitch/tapswitch/switch/account"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/notice"
-	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -80,18 +79,14 @@ func (s *Service) setMarks(ctx context.Context, token pan.Token, doc *account.Ac
 	var freezes []*txn.Request
 	var of []int
 	for i, e := range marks {
-		entry, listed, err := s.o.List.Entry(ctx, e.Carrier)
-		if !listed {
-			entry.Mark = txn.Mark{}
-		}
-		if err == nil && foreign(&entry) {
-			err = s.adopt(ctx, token, e.Carrier, &entry)
-			e.Mark = card.Merge(e.Mark, entry.Mark)
+		entry, _, err := s.Entry(ctx, e.Carrier)
+		if err == nil {
+			err = s.takeIn(ctx, token, e, &entry)
 		}
 		switch {
 		case err != nil:
-			errs[i] = fmt.Errorf("%w: %w", ErrStore, err)
-		case entry.Mark == e.Mark:
+			errs[i] = err
+		case entry.Mark == e.Mark, entry.Mark.Reason.Terminal():
 		case e.Mark.Reason != txn.NotFrozen && card.Merge(entry.Mark, e.Mark) == e.Mark:
 			r := s.effectRequest(txn.Freeze, e.Carrier, token, e)
 			r.Listing.Mark = e.Mark
@@ -112,24 +107,6 @@ func (s *Service) setMarks(ctx context.Context, token pan.Token, doc *account.Ac
 		}
 	}
 	return errs
-}
-
-// foreign reports whether somebody else than the desk froze the card last.
-func foreign(e *store.Entry) bool {
-	return e.Mark.Reason != txn.NotFrozen && !e.Mark.Reason.Terminal() && e.Actor != deskActor
-}
-
-// adopt takes a freeze that was made without the account, by risk control on one card, into
-// the document: it reaches all carriers, and a release of something else does not lift it.
-func (s *Service) adopt(ctx context.Context, token, carrier pan.Token, entry *store.Entry) error {
-	id := s.o.Tokenizer.Derive("adopt", fmt.Sprintf("%s/%d", carrier, entry.Since))
-	out, err := s.commit(ctx, token, account.Command{ID: account.CommandID(id), Made: s.o.Now(),
-		By:   account.Staff{ID: entry.Actor[:min(len(entry.Actor), account.NameMax)]},
-		Step: account.FreezeRisk{Scope: entry.Mark.Scope, Ground: entry.Mark.Reason.String()}})
-	if err == nil && out.Refusal != account.RefusalNone && out.Refusal != account.AlreadyReported {
-		err = fmt.Errorf("%w: freeze by %s: %s", errRefused, entry.Actor, out.Refusal)
-	}
-	return err
 }
 
 // perform does one effect other than a mark.

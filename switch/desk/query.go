@@ -84,6 +84,9 @@ func (s *Service) Entry(ctx context.Context, card pan.Token) (store.Entry, bool,
 	if err != nil {
 		return e, false, fmt.Errorf("%w: %w", ErrStore, err)
 	}
+	if !ok {
+		e = store.Entry{}
+	}
 	return e, ok, nil
 }
 
