@@ -117,12 +117,17 @@ func (f *fleet) appendLoad(dst []byte, t *terminal, card string) []byte {
 		f.tick().In(f.zone).Format("2006-01-02T15:04:05.000-07:00"))
 }
 
-// sign appends a whole request of t with body.
+// sign appends a whole POST of t with body.
 func (t *terminal) sign(dst []byte, path string, body []byte) []byte {
+	return t.signed(dst, "POST", path, body)
+}
+
+// signed appends a whole signed request of t.
+func (t *terminal) signed(dst []byte, method, path string, body []byte) []byte {
 	t.counter++
 	at := gate.Stamp{At: txn.MillisOf(time.Now()), Counter: t.counter}
-	dst = append(append(append(dst, "POST "...), path...), " HTTP/1.1\r\nHost: tapswitch\r\n"...)
-	dst = append(dst, "Content-Type: application/json\r\nContent-Length: "...)
+	dst = append(append(append(dst, method...), ' '), path...)
+	dst = append(dst, " HTTP/1.1\r\nHost: tapswitch\r\nContent-Type: application/json\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
 	dst = append(append(dst, "\r\n"+gate.HeaderTerminal+": "...), t.id...)
 	dst = append(dst, "\r\n"+gate.HeaderTimestamp+": "...)
@@ -130,7 +135,7 @@ func (t *terminal) sign(dst []byte, path string, body []byte) []byte {
 	dst = append(dst, "\r\n"+gate.HeaderCounter+": "...)
 	dst = strconv.AppendUint(dst, at.Counter, 10)
 	dst = append(dst, "\r\n"+gate.HeaderSignature+": "...)
-	dst = append(dst, t.signer.Sign("POST", path, body, at)...)
+	dst = append(dst, t.signer.Sign(method, path, body, at)...)
 	return append(append(dst, "\r\n\r\n"...), body...)
 }
 

@@ -54,6 +54,8 @@ func scenarios() []scenario {
 		{"decide", "The decision, and where a tap's time goes at 70 % of capacity", decide},
 		{"batch", "Batches of 5,000 taps", batch},
 		{"freeze", "From a freeze call to the first refused tap, under load", freeze},
+		{"desk", "A list of 100,000 freezes imported beside taps", importFreezes},
+		{"polls", "Gates that poll the list of frozen cards", polls},
 		{"feed", "Settled records into the warehouse", feedScenario},
 		{"bank", "Bank cards through the switch, against jPOS", bankCards},
 		{"start", "Start with frozen cards, and memory of active cards", start},

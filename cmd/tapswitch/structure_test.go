@@ -68,7 +68,8 @@ var lattice = map[string][]string{
 	// The edges.
 	"switch/gate/flat":    {"switch/txn"},
 	"switch/gate/counter": {},
-	"switch/gate": {"switch/gate/flat", "switch/gate/counter", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+	"switch/gate/adapt":   {},
+	"switch/gate": {"switch/gate/flat", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
 	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},
@@ -81,6 +82,7 @@ var lattice = map[string][]string{
 	"switch/bank/secure": {"crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "crypto/pinblock",
 		"switch/bank/message", "switch/store"},
 	"switch/bank/vector":      {"crypto/block", "crypto/mac", "crypto/pan", "crypto/tlv", "crypto/vector", "switch/bank/message"},
+	"switch/bank/advice":      {"crypto/pan", "switch/store", "switch/txn"},
 	"switch/bank/audit":       {"switch/store", "switch/txn"},
 	"switch/bank/certificate": {},
 	"switch/bank/keymail":     {"crypto/keyring", "switch/bank/audit", "switch/bank/message", "switch/bank/secure"},
@@ -93,14 +95,20 @@ var lattice = map[string][]string{
 	"switch/bank": {"switch/bank/emv", "switch/bank/flight", "switch/bank/intent", "switch/bank/till",
 		"switch/bank/message", "switch/bank/link", "switch/bank/route", "switch/bank/secure", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/txn",
 		"switch/card", "switch/store", "switch/engine",
-		"switch/bank/audit", "switch/bank/keymail", "switch/bank/notice", "switch/bank/rota", "switch/bank/setup",
+		"switch/bank/advice", "switch/bank/audit", "switch/bank/keymail", "switch/bank/notice", "switch/bank/rota", "switch/bank/setup",
 		"switch/bank/tally"},
 
 	// The card desk.
 	"switch/liability": {"switch/txn", "switch/account"},
 	"switch/desk/form": {"crypto/pan", "switch/txn"},
+	"switch/desk/finding": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/account",
+		"switch/store"},
+	"switch/desk/share": {"crypto/pan", "crypto/sm", "switch/txn", "switch/account", "switch/scheme",
+		"switch/store", "switch/desk", "switch/desk/form"},
+	"switch/desk/page": {},
+	"switch/desk/intake": {"crypto/pan", "switch/txn", "switch/store", "switch/engine"},
 	"switch/desk/api": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/account", "switch/scheme", "switch/notice",
-		"switch/blacklist/list", "switch/desk", "switch/desk/form"},
+		"switch/blacklist/list", "switch/desk", "switch/desk/form", "switch/desk/intake"},
 	"switch/desk": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/card", "switch/account", "switch/scheme", "switch/notice",
 		"switch/blacklist/list", "switch/liability", "switch/store", "switch/engine", "switch/desk/form"},
 
@@ -142,11 +150,13 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/keyfile":  {"switch/store"},
 	// The card agency's part, put together.
 	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
-		"switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/engine", "switch/notice",
+		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/intake", "switch/desk/page", "switch/engine", "switch/notice",
 		"switch/scheme", "switch/store", "switch/txn"},
 	// Clients of a running gate.
-	"cmd/tapswitch/desk":     {"cmd/tapswitch/cli"},
-	"cmd/tapswitch/bankdesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
+	"cmd/tapswitch/desk": {"cmd/tapswitch/cli"},
+	// What the bank edge counts, as metrics.
+	"cmd/tapswitch/bankfigures": {"switch/bank"},
+	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
 	// The commands that need no switch.
 	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan",
 		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
@@ -165,7 +175,8 @@ var libraries = map[string][]string{
 	"google.golang.org/protobuf":             {"ledger/feed/recordpb"},
 	"github.com/ClickHouse/clickhouse-go/v2": {"ledger/warehouse/clickhouse"},
 	"github.com/parquet-go/parquet-go":       {"ledger/warehouse/local"},
-	"github.com/prometheus/client_golang":    {"cmd/tapswitch"},
+	"github.com/prometheus/client_golang": { // each shows figures of its own
+		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
 		"cmd/tapswitch/tools"},

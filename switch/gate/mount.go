@@ -6,8 +6,8 @@ import (
 	"net/http"
 
 	"github.com/valyala/fasthttp"
-	"github.com/valyala/fasthttp/fasthttpadaptor"
 
+	"github.com/tapswitch/tapswitch/switch/gate/adapt"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -38,7 +38,7 @@ func newMounts(all []Mount) []mounted {
 	for _, m := range all {
 		out = append(out, mounted{prefix: []byte(m.Prefix), route: route{number: noRoute, path: m.Prefix,
 			roles: Roles(), bodyMax: batchBodyMax, schema: cardSchema()},
-			serve: fasthttpadaptor.NewFastHTTPHandler(m.Handler)})
+			serve: adapt.Handler(m.Handler)})
 	}
 	return out
 }
