@@ -261,3 +261,16 @@ func lastWords(ctx context.Context, ledger Ledger, from txn.BusinessDate) (marks
 	}
 	return marks, versions, err
 }
+
+// Behind reports whether the store is an older copy than the ledger: held says how far the
+// ledger is complete in each bucket, infos how far the store was before it opened its epoch.
+// It returns the business date from which Reclose must look.
+func Behind(infos []store.BucketInfo, held [txn.BucketCount]txn.Position) (from txn.BusinessDate, behind bool) {
+	for _, info := range infos {
+		if from == 0 || info.Date < from {
+			from = info.Date
+		}
+		behind = behind || info.Last.Before(held[info.Bucket])
+	}
+	return from, behind
+}

@@ -217,3 +217,39 @@ type brokenLedger struct{}
 func (brokenLedger) RecordsSince(context.Context, txn.BusinessDate, func(*txn.Record) error) error {
 	return errBroken
 }
+
+// A store is behind when the ledger holds a record that it does not know of.
+func TestBehind(t *testing.T) {
+	r := newRig(t, "handan")
+	held := func() (all [txn.BucketCount]txn.Position) {
+		infos, err := r.memory.Buckets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range infos {
+			all[i.Bucket] = i.Last
+		}
+		return all
+	}
+	r.open(1)
+	for b := range txn.Bucket(txn.BucketCount) {
+		if err := r.memory.CutOver(t.Context(), b, 20260302, r.now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied := r.memory.Backup()
+	before, err := copied.Buckets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, behind := Behind(before, held()); behind {
+		t.Error("a store that is as far as the ledger is behind")
+	}
+	if _, behind := Behind(before, [txn.BucketCount]txn.Position{}); behind {
+		t.Error("a store is behind an empty ledger")
+	}
+	r.wants(r.request(txn.Load, cardToken(1), 100), txn.ReasonNone)
+	if from, behind := Behind(before, held()); !behind || from != 20260302 {
+		t.Errorf("%v, %v", from, behind)
+	}
+}

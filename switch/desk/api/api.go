@@ -24,6 +24,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/blacklist/list"
 	"github.com/tapswitch/tapswitch/switch/desk"
 	"github.com/tapswitch/tapswitch/switch/desk/form"
+	"github.com/tapswitch/tapswitch/switch/desk/intake"
 	"github.com/tapswitch/tapswitch/switch/notice"
 	"github.com/tapswitch/tapswitch/switch/scheme"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -60,7 +61,9 @@ type Options struct {
 	Tracker *list.Tracker
 	// Signer signs freeze receipts; none are given without it.
 	Signer receipt.Signer
-	Logger *slog.Logger
+	// Importer imports lists of freezes; none are without it.
+	Importer *intake.Importer
+	Logger   *slog.Logger
 }
 
 type server struct {
@@ -94,6 +97,7 @@ func New(o Options) http.Handler {
 		{"GET /v1/desk/cases", readers, s.cases},
 		{"GET /v1/desk/cards/{token}/status", readers, s.cardStatus},
 		{"GET /v1/desk/freezes", readers, s.freezes},
+		{"POST /v1/desk/freezes:import", []string{roleDesk, roleAdmin}, s.importFreezes},
 		{"GET /v1/desk/coverage", readers, s.coverage},
 		{"GET /v1/desk/accounts/{token}/liability", readers, s.liability},
 		{"GET /v1/desk/accounts/{token}/receipts/{case}", readers, s.receipt},

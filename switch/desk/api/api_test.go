@@ -12,6 +12,7 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/blacklist"
 	"github.com/tapswitch/tapswitch/switch/desk"
+	"github.com/tapswitch/tapswitch/switch/desk/intake"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/fare"
 	"github.com/tapswitch/tapswitch/switch/scheme"
@@ -36,6 +37,7 @@ type counter struct {
 	t       *testing.T
 	handler http.Handler
 	desk    *desk.Service
+	memory  *storetest.Memory
 }
 
 func newCounter(t *testing.T, city string) *counter {
@@ -73,7 +75,9 @@ func newCounter(t *testing.T, city string) *counter {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	return &counter{t: t, desk: d, handler: New(Options{Desk: d, Policy: policy, Tokenizer: tokenizer, Engine: e})}
+	importer := intake.New(intake.Options{Engine: e, Registry: memory, Tokenizer: tokenizer, Now: now})
+	return &counter{t: t, desk: d, memory: memory, handler: New(Options{Desk: d, Policy: policy,
+		Tokenizer: tokenizer, Engine: e, Importer: importer})}
 }
 
 // reply is an answer as the client sees it.
