@@ -185,6 +185,9 @@ func (s *Service) commit(ctx context.Context, token pan.Token, cmds ...account.C
 		if err := s.openIndex(ctx, token, &out); err != nil {
 			return account.Outcome{}, err
 		}
+		if err := s.noteClosed(ctx, token, doc, out.Next); err != nil {
+			return account.Outcome{}, err
+		}
 		c := s.commitOf(token, version, &out, now)
 		if err := s.o.Cards.Commit(ctx, []*store.Commit{c}); err != nil {
 			return account.Outcome{}, fmt.Errorf("%w: %w", ErrStore, err)
