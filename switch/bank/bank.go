@@ -137,6 +137,9 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 	if s.letters, err = notice.Open(ctx, o.Registry); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}
+	if err = s.adviceBook().Sweep(ctx); err != nil {
+		return nil, fmt.Errorf("bank: %w", err)
+	}
 	s.keys, err = secure.NewTerminals(secure.TerminalOptions{Ring: o.Ring, Registry: o.Registry,
 		Overlap: 2 * time.Minute, Now: s.clock})
 	if err != nil {

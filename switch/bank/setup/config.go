@@ -155,6 +155,16 @@ type Link struct {
 	// Notices is forward for a bank that wants the notices (0620: results of its scripts on a
 	// card's chip) of terminals and acquirers about its cards: each is repeated until it is
 	// answered. Without it they are kept here only.
+	//
+	// A link that a party of the scheme names as its own (channel issuer_link) also gets
+	// freezes and releases of the scheme's cards, whatever stands here: an advice (0620,
+	// repeats 0621) until it is answered with 0630 and an approval, which counts as receipt.
+	// The switch keeps no card numbers, so the advice has no field 2. Field 48 says what
+	// became of which card: names and values divided by semicolons, of which more may come,
+	// "card=TOKEN;last4=1234;kind=freeze;scope=transit+purse;reason=lost;accepted=…;notice=…".
+	// TOKEN is the first 16 bytes of HMAC-SHA256 over the card number under the scheme's
+	// token key, in hexadecimal, which the bank gets with the card at its issue. The spec
+	// needs field 48.
 	Notices string `yaml:"notices"`
 	// Reconcile has the bank told its totals (0500) and its answer compared with ours. The
 	// spec needs fields 66, 74 to 77 and 86 to 89. Without it, only on command.

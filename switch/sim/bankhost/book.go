@@ -42,6 +42,7 @@ type entry struct {
 	original    uint64 // number of the entry that it refers to, 0 none
 	balance     int64
 	at          int64 // Unix milliseconds
+	text        string
 }
 
 func (e *entry) approved() bool { return e.code == [2]byte{'0', '0'} }
@@ -219,6 +220,7 @@ func (b *book) available(a *account) int64 {
 func (b *book) fill(e *entry, q *request, now time.Time) {
 	n := b.byKey[q.key]
 	e.kind, e.mti, e.amount, e.card = q.kind, q.sum.MTI.First(), q.amount, q.card
+	e.text = q.text
 	e.seen, e.at = 1, now.UnixMilli()
 	e.rrn = q.sum.RRN
 	if b.dialect == message.POS || !q.sum.Has(37) {

@@ -142,6 +142,8 @@ type Entry struct {
 	Refunded    int64  `json:"refunded_minor,omitempty"`
 	Forestalled bool   `json:"forestalled,omitempty"`
 	Original    uint64 `json:"original,omitempty"`
+	// Text is field 48 of a notice: what it says of a card that has no number in it.
+	Text string `json:"text,omitempty"`
 }
 
 // Approved reports whether the request was carried out and stands.
@@ -235,7 +237,7 @@ func (e *entry) shown(n uint64) Entry {
 		Terminal: text(e.key.Terminal[:]),
 		Batch:    text(e.key.Batch[:]), Minor: e.amount, RRN: text(e.rrn[:]), Code: text(e.code[:]),
 		Seen: e.seen, Reversed: e.reversed, Closed: e.closed, Refunded: e.refunded,
-		Forestalled: e.forestalled, Original: e.original}
+		Forestalled: e.forestalled, Original: e.original, Text: e.text}
 	if !e.card.IsZero() {
 		out.Card = e.card.String()
 	}

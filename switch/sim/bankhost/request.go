@@ -162,6 +162,7 @@ type request struct {
 	original    Key
 	originalMTI message.MTI
 	refers      bool
+	text        string // field 48 of a notice
 	// track2 and PIN block are looked at and cleared.
 	room [128]byte
 }
@@ -180,6 +181,9 @@ func (q *request) read(v *message.View, dialect message.Dialect) (code string) {
 		Terminal: q.sum.Terminal}
 	q.key.Acquirer = padded(v.Append(q.room[:0], 32))
 	v.Append(q.auth[:0], 38)
+	if q.text = ""; q.kind == Notice && v.Has(48) {
+		q.text = string(v.Append(nil, 48))
+	}
 	if dialect == message.POS {
 		q.key.Batch, q.key.Sent, q.key.Acquirer = q.sum.Batch, [10]byte{}, padded(nil)
 		q.readTerminalOriginal(v)
@@ -189,7 +193,7 @@ func (q *request) read(v *message.View, dialect message.Dialect) (code string) {
 	if q.number.IsZero() && v.Has(35) {
 		q.readTrack(v)
 	}
-	if !q.sum.Has(11) || q.number.IsZero() && q.kind != Reversal {
+	if !q.sum.Has(11) || q.number.IsZero() && q.kind != Reversal && q.kind != Notice {
 		return "30"
 	}
 	return code
