@@ -118,6 +118,7 @@ type clock struct {
 	Party      string `json:"party"`
 	State      string `json:"state"`
 	Basis      string `json:"basis"` // receipt, or sending where there is no proof of receipt
+	Start      any    `json:"start"`
 	Sent       any    `json:"sent"`
 	Received   any    `json:"received"`
 	Effective  any    `json:"effective"`
@@ -136,8 +137,12 @@ type noticeView struct {
 	Kind     string  `json:"kind"`
 	Case     string  `json:"case"`
 	Card     string  `json:"card"`
+	Token    string  `json:"token"`
+	Reason   string  `json:"reason"`
 	Accepted any     `json:"accepted_at"`
 	Clause   string  `json:"clause"`
+	Window   int64   `json:"window_ms"` // of every party, 0 where the scheme sets none
+	Alarms   []int64 `json:"alarms_ms"`
 	Closed   bool    `json:"closed"`
 	Clocks   []clock `json:"clocks"`
 }
@@ -152,11 +157,16 @@ func (s *server) noticeOf(x *call, id string) (*noticeView, error) {
 	}
 	v := &noticeView{ID: id, Kind: st.Notice.Kind.String(), Case: st.Notice.Case,
 		Card: "****" + st.Notice.Last4.String(), Accepted: instant(st.Notice.AcceptedAt),
-		Clause: st.Notice.Policy.Clause, Closed: st.Closed}
+		Clause: st.Notice.Policy.Clause, Closed: st.Closed,
+		Token: st.Notice.Card.String(), Reason: st.Notice.Reason.String(),
+		Window: st.Notice.Policy.Window.Milliseconds(), Alarms: []int64{}}
+	for _, after := range st.Notice.Policy.Alarms {
+		v.Alarms = append(v.Alarms, after.Milliseconds())
+	}
 	for i := range st.Clocks {
 		c := &st.Clocks[i]
 		v.Clocks = append(v.Clocks, clock{Party: c.Row.Party, State: c.State.String(), Basis: c.Basis.String(),
-			Sent: instant(c.Row.SentFirst), Received: instant(c.Row.Received),
+			Start: instant(c.Start), Sent: instant(c.Row.SentFirst), Received: instant(c.Row.Received),
 			Effective: instant(c.Row.Effective), Deadline: instant(c.Deadline),
 			Accepted: int64(c.AcceptedToSent), Alarms: int(c.Row.Alarms), Late: c.Row.Late, Overdue: c.Overdue,
 			Failure: c.Row.Failure, ReceivedBy: c.Row.ReceivedBy})

@@ -84,7 +84,7 @@ func plain(v reflect.Value) (any, bool) {
 		return int64(x), true
 	case txn.Mark:
 		return map[string]any{"reason": x.Reason.String(), "scope": x.Scope.Names()}, true
-	case txn.BusinessDate, txn.Position, txn.RequestID, txn.RiderCategory:
+	case txn.BusinessDate, txn.Position, txn.RequestID, txn.RiderCategory, txn.TerminalID:
 		return x.(fmt.Stringer).String(), true
 	}
 	switch {
