@@ -41,6 +41,7 @@ func (n *node) startBank(ctx context.Context) error {
 	if n.bank, err = bank.Open(ctx, o); err != nil {
 		return fmt.Errorf("bank: %w", err)
 	}
+	n.links.Use(n.bank)
 	n.works.OnBank(n.bank.Due)
 	n.onStop("bank", n.bank.Shutdown)
 	return n.bank.Serve(n.fatal)

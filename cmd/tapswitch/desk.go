@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
+	"net/http"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
@@ -34,8 +34,7 @@ func (n *node) startDesk(ctx context.Context) error {
 		return err
 	}
 	o := agency.Options{City: c.Desk.City, Store: n.hot, Engine: n.engine, Works: n.works, Tokenizer: tokenizer,
-		PlainHTTP: c.Desk.PlainHTTP, JudgeEvery: c.Desk.JudgeEvery, Now: n.clock.now, Log: n.log,
-		ListDir: filepath.Join(c.DataDir, "lists")}
+		PlainHTTP: c.Desk.PlainHTTP, JudgeEvery: c.Desk.JudgeEvery, Now: n.clock.now, Log: n.log}
 	if o.NoticeKey, err = key("notice", c.Keys.NoticeFile, "notice.key"); err != nil {
 		return err
 	}
@@ -47,6 +46,9 @@ func (n *node) startDesk(ctx context.Context) error {
 	}
 	if c.Feed.Kind == "kafka" {
 		o.Brokers = c.Feed.Brokers
+	}
+	if c.Bank.File != "" {
+		o.Links = &n.links
 	}
 	if n.agency, err = agency.Open(ctx, o); err != nil {
 		return fmt.Errorf("desk: %w", err)
@@ -65,4 +67,12 @@ func (n *node) deskMounts() (gate.Engine, []gate.Mount) {
 		mounts = append(mounts, gate.Mount{Prefix: prefix, Handler: n.agency})
 	}
 	return n.agency.Watched(n.engine), mounts
+}
+
+// serveParts adds what the parts show at the admin address.
+func (n *node) serveParts(mux *http.ServeMux) {
+	n.serveBank(mux)
+	if n.agency != nil {
+		n.agency.Pages(mux)
+	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/ledger/feed"
@@ -97,6 +98,9 @@ func examine(ctx context.Context, c *config.Config) []finding {
 	if c.Bank.File != "" {
 		findings = append(findings, examineBank(c))
 	}
+	if c.Desk.City != "" {
+		findings = append(findings, examineDesk(ctx, c)...)
+	}
 	for _, part := range []struct {
 		used bool
 		name string
@@ -135,6 +139,21 @@ func examineBank(c *config.Config) finding {
 		f.OK, f.Got, f.Fix = false, err.Error(), "tapswitch bank check "+c.Bank.File
 	}
 	return f
+}
+
+// examineDesk looks at the card agency's part: keys, policy, calendar and parties.
+func examineDesk(ctx context.Context, c *config.Config) []finding {
+	found := []finding{
+		examineKey("keys.notice_file", keyPath(c.DataDir, c.Keys.NoticeFile, "notice.key")),
+		examineKey("keys.signing_file", keyPath(c.DataDir, c.Keys.SigningFile, "signing.key")),
+	}
+	ctx, cancel := context.WithTimeout(ctx, doctorTimeout)
+	defer cancel()
+	for _, f := range agency.Examine(ctx, agency.Examination{City: c.Desk.City, Now: time.Now(),
+		RunFile: filepath.Join(c.DataDir, runFile), Brokers: c.Feed.Kind == "kafka", BankFile: c.Bank.File}) {
+		found = append(found, finding(f))
+	}
+	return found
 }
 
 func examineRedis(ctx context.Context, c *config.Config) ([]finding, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/bankfigures"
 	"github.com/tapswitch/tapswitch/switch/gate"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -81,15 +82,6 @@ var (
 	listAgeDesc = prometheus.NewDesc("tapswitch_blacklist_age_seconds",
 		"Time since the blacklist replica last heard of its store; 0 when the store owns it.",
 		nil, nil)
-	bankDesc = prometheus.NewDesc("tapswitch_bank_total",
-		"What the bank edge did; doubts, dead and faults are worth an alarm.", []string{"event"}, nil)
-	bankLinkDesc = prometheus.NewDesc("tapswitch_bank_link_total",
-		"Exchanges of a link by how they ended, answers that came late or fitted nothing, lost connections.",
-		[]string{"link", "event"}, nil)
-	bankUpDesc = prometheus.NewDesc("tapswitch_bank_link_up",
-		"1 when at least one connection of the link takes traffic.", []string{"link"}, nil)
-	bankFlightDesc = prometheus.NewDesc("tapswitch_bank_link_in_flight",
-		"Unanswered requests of a link.", []string{"link"}, nil)
 	infoDesc = prometheus.NewDesc("tapswitch_build_info", "Version and commit.",
 		[]string{"version", "commit"}, nil)
 )
@@ -100,6 +92,12 @@ type nodeCollector struct{ n *node }
 func registerMetrics(registry *prometheus.Registry, n *node) {
 	registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), nodeCollector{n})
+	if n.agency != nil {
+		registry.MustRegister(n.agency)
+	}
+	if n.bank != nil {
+		registry.MustRegister(bankfigures.Of(n.bank))
+	}
 	if n.metrics == nil {
 		return
 	}
@@ -130,39 +128,8 @@ func (c nodeCollector) Collect(out chan<- prometheus.Metric) {
 	counter(engineDesc, stats.Replays.Load(), "replay")
 	c.n.counters.Each(func(name string, value int64) { counter(feedDesc, value, name) })
 	c.buckets(gauge)
-	c.bank(counter, gauge)
 	if c.n.hot.replica != nil {
 		gauge(listAgeDesc, c.n.hot.replica.Stats().Age.Seconds())
-	}
-}
-
-// bank sends what the bank edge counts, where there is one.
-func (c nodeCollector) bank(counter func(*prometheus.Desc, int64, ...string),
-	gauge func(*prometheus.Desc, float64, ...string)) {
-	if c.n.bank == nil {
-		return
-	}
-	c.n.bank.Stats().Each(func(name string, value int64) { counter(bankDesc, value, name) })
-	collectBankLines(c.n.bank, counter, gauge)
-	for _, l := range c.n.bank.Links() {
-		up := 0.0
-		if l.Up {
-			up = 1
-		}
-		gauge(bankUpDesc, up, l.Name)
-		gauge(bankFlightDesc, float64(l.InFlight), l.Name)
-		for _, e := range []struct {
-			name  string
-			value uint64
-		}{
-			{"answered", l.Figures.Answered}, {"not_sent", l.Figures.NotSent},
-			{"unknown", l.Figures.Unknown}, {"timed_out", l.Figures.TimedOut},
-			{"late", l.Figures.Late}, {"wrong", l.Figures.Wrong}, {"unmatched", l.Figures.Unmatched},
-			{"lost", l.Figures.Lost}, {"bad_frame", l.Figures.BadFrames},
-			{"bad_message", l.Figures.BadMessages}, {"write_timeout", l.Figures.WriteTimeouts},
-		} {
-			counter(bankLinkDesc, int64(e.value), l.Name, e.name)
-		}
 	}
 }
 

@@ -42,6 +42,7 @@ type node struct {
 	carriers []carrier
 	gate     *gate.Server
 	agency   *agency.Agency // nil without a city
+	links    agency.Links   // by which it tells banks
 	bank     *bank.Switch   // nil without a bank file
 	gateAddr string
 	admin    *adminServer
@@ -265,7 +266,7 @@ func (n *node) startAdmin(context.Context) error {
 	}
 	registry := prometheus.NewRegistry()
 	registerMetrics(registry, n)
-	a, err := newAdminServer(n.config.AdminListen, registry, n.checks(), n.serveBank)
+	a, err := newAdminServer(n.config.AdminListen, registry, n.checks(), n.serveParts)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,8 @@ import (
 	"github.com/tapswitch/tapswitch/switch/blacklist/list"
 	"github.com/tapswitch/tapswitch/switch/desk"
 	"github.com/tapswitch/tapswitch/switch/desk/api"
+	"github.com/tapswitch/tapswitch/switch/desk/intake"
+	"github.com/tapswitch/tapswitch/switch/desk/page"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/notice"
 	"github.com/tapswitch/tapswitch/switch/scheme"
@@ -49,8 +51,6 @@ type Options struct {
 	Links notice.LinkNotifier
 	// PlainHTTP allows webhooks without TLS.
 	PlainHTTP bool
-	// ListDir keeps full lists; "" keeps them in memory.
-	ListDir string
 	// JudgeEvery is how often the ledger is looked through for what lost cards were used for.
 	JudgeEvery time.Duration
 	Now        func() txn.Millis
@@ -69,6 +69,10 @@ type Agency struct {
 
 	handler   http.Handler
 	lists     http.Handler
+	page      http.Handler
+	acks      http.Handler
+	now       func() txn.Millis
+	figures   figures
 	publisher *feed.Publisher
 	stop      context.CancelFunc
 	work      sync.WaitGroup
@@ -88,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agency{Policy: policy}
+	a := &Agency{Policy: policy, now: o.Now}
 	if a.Signer, err = receipt.NewEd25519Signer(SigningKeyID, ed25519.NewKeyFromSeed(o.SigningKey)); err != nil {
 		return nil, err
 	}
@@ -105,7 +109,12 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
 	a.handler = api.New(api.Options{Desk: a.Desk, Policy: policy, Tokenizer: o.Tokenizer, Engine: o.Engine,
-		Notices: a.Notices, Lists: a.Lists, Tracker: a.Tracker, Signer: a.Signer, Logger: o.Log})
+		Notices: a.Notices, Lists: a.Lists, Tracker: a.Tracker, Signer: a.Signer, Logger: o.Log,
+		Importer: intake.New(intake.Options{Engine: o.Engine, Registry: o.Store, Tokenizer: o.Tokenizer,
+			Currency: o.Engine.Policy().Currency, Now: o.Now})})
+	if a.page, err = newPage(a.handler, policy); err != nil {
+		return nil, errors.Join(err, a.Notices.Close(ctx))
+	}
 	o.Works.OnDue(engine.DueDocument, a.Desk.Due)
 	o.Works.OnDue(engine.DueMove, a.Desk.DueMoves)
 	o.Works.OnDue(engine.DueNotice, func(due []store.Due) { a.Notices.Due(context.Background(), due) })
@@ -137,6 +146,7 @@ func (a *Agency) startNotices(ctx context.Context, o *Options) error {
 	if a.Notices, err = notice.New(n); err != nil {
 		return err
 	}
+	a.acks = a.Notices.AckHandler()
 	return a.Notices.Start(ctx)
 }
 
@@ -154,12 +164,13 @@ func (t topics) Publish(ctx context.Context, topic string, m notice.Message) err
 
 func (a *Agency) startLists(ctx context.Context, o *Options) error {
 	report := func(err error) { o.Log.Warn("lists for gates", "error", err) }
+	now := func() time.Time { return o.Now().Time() }
 	a.Tracker = list.NewTracker(list.TrackerOptions{Directory: terminals{o.Store}, Registry: o.Store, Node: "gate",
-		Claimed: func(e list.Epoch) { a.Lists.Claimed(e) }, Report: report})
+		Claimed: func(e list.Epoch) { a.Lists.Claimed(e) }, Now: now, Report: report})
 	var err error
 	a.Lists, err = list.NewPublisher(list.Options{Source: o.Store, Registry: o.Store, Scheme: a.Policy.City,
-		KeyID: "token-1", Scopes: []txn.App{txn.AppTransit, txn.AppPurse}, Signer: a.Signer, Dir: o.ListDir,
-		Published: a.Tracker.Published, Report: report})
+		KeyID: "token-1", Scopes: []txn.App{txn.AppTransit, txn.AppPurse}, Signer: a.Signer, // in memory: sent without a copy
+		Published: a.Tracker.Published, Now: now, Report: report})
 	if err != nil {
 		return err
 	}
@@ -169,7 +180,7 @@ func (a *Agency) startLists(ctx context.Context, o *Options) error {
 	if err := a.Tracker.Refresh(ctx); err != nil {
 		return fmt.Errorf("registered gates: %w", err)
 	}
-	a.lists, err = list.NewHandler(list.HandlerOptions{Publisher: a.Lists, Tracker: a.Tracker,
+	a.lists, err = list.NewHandler(list.HandlerOptions{Publisher: a.Lists, Tracker: a.Tracker, Now: now,
 		Device: func(r *http.Request) (string, bool) {
 			id := r.Header.Get(api.HeaderDevice)
 			return id, id != ""
@@ -183,6 +194,7 @@ func (a *Agency) run(o *Options) {
 	a.stop = stop
 	a.work.Go(func() { a.Lists.Run(ctx) })
 	a.work.Go(func() { a.Tracker.Run(ctx) })
+	a.work.Go(func() { a.sample(ctx) })
 	if o.Warehouse == nil {
 		return
 	}
@@ -210,14 +222,41 @@ func (a *Agency) run(o *Options) {
 
 // ServeHTTP serves every path of Prefixes.
 func (a *Agency) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case strings.HasPrefix(r.URL.Path, "/v1/lists/"):
-		a.lists.ServeHTTP(w, r)
-	case strings.HasPrefix(r.URL.Path, "/v1/notices/"):
-		a.Notices.AckHandler().ServeHTTP(w, r)
-	default:
-		a.handler.ServeHTTP(w, r)
+	watched := &watchedWriter{w, http.StatusOK}
+	if rest, ok := strings.CutPrefix(r.URL.Path, "/v1/lists/"); ok {
+		a.lists.ServeHTTP(watched, r)
+		_, what, _ := strings.Cut(rest, "/")
+		if watched.status == http.StatusNotFound || what == "" {
+			what = "ack_or_other"
+		}
+		a.figures.count(&a.figures.polls, what, watched.status)
+		return
 	}
+	if strings.HasPrefix(r.URL.Path, "/v1/notices/") {
+		a.acks.ServeHTTP(watched, r)
+	} else {
+		a.handler.ServeHTTP(watched, r)
+	}
+	// The pattern, unlike the path, holds nobody's token.
+	a.figures.count(&a.figures.requests, r.Pattern, watched.status)
+}
+
+// Pages adds the city's page to the admin server: GET /freezes and what is below it.
+func (a *Agency) Pages(mux *http.ServeMux) {
+	mux.Handle("GET /freezes", a.page)
+	mux.Handle("GET /freezes/", a.page)
+	mux.HandleFunc("GET "+partiesPath, a.serveParties)
+}
+
+// newPage makes the city's page out of the desk's API.
+func newPage(desk http.Handler, policy *scheme.Policy) (http.Handler, error) {
+	parties := map[string]page.Name{}
+	for i := range policy.Parties {
+		p := &policy.Parties[i]
+		parties[p.ID] = page.Name{Chinese: p.Name.ZH, English: p.Name.EN}
+	}
+	return page.New(page.Options{API: desk, Parties: parties,
+		City: page.Name{Chinese: policy.Name.ZH, English: policy.Name.EN}})
 }
 
 // Prefixes are the paths that ServeHTTP serves.
