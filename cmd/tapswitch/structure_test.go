@@ -105,10 +105,11 @@ var lattice = map[string][]string{
 		"switch/store"},
 	"switch/desk/share": {"crypto/pan", "crypto/sm", "switch/txn", "switch/account", "switch/scheme",
 		"switch/store", "switch/desk", "switch/desk/form"},
-	"switch/desk/page": {},
+	"switch/desk/page":   {},
 	"switch/desk/intake": {"crypto/pan", "switch/txn", "switch/store", "switch/engine"},
 	"switch/desk/api": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/account", "switch/scheme", "switch/notice",
-		"switch/blacklist/list", "switch/desk", "switch/desk/form", "switch/desk/intake"},
+		"switch/blacklist/list", "switch/desk", "switch/desk/finding", "switch/desk/form", "switch/desk/intake",
+		"switch/desk/share"},
 	"switch/desk": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/card", "switch/account", "switch/scheme", "switch/notice",
 		"switch/blacklist/list", "switch/liability", "switch/store", "switch/engine", "switch/desk/form"},
 
@@ -150,8 +151,8 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/keyfile":  {"switch/store"},
 	// The card agency's part, put together.
 	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
-		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/intake", "switch/desk/page", "switch/engine", "switch/notice",
-		"switch/scheme", "switch/store", "switch/txn"},
+		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/finding", "switch/desk/intake", "switch/desk/page",
+		"switch/desk/share", "switch/engine", "switch/notice", "switch/scheme", "switch/store", "switch/txn"},
 	// Clients of a running gate.
 	"cmd/tapswitch/desk": {"cmd/tapswitch/cli"},
 	// What the bank edge counts, as metrics.

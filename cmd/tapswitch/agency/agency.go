@@ -108,8 +108,13 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
+	shared, err := a.sharing(&o)
+	if err != nil {
+		return nil, errors.Join(err, a.Notices.Close(ctx))
+	}
 	a.handler = api.New(api.Options{Desk: a.Desk, Policy: policy, Tokenizer: o.Tokenizer, Engine: o.Engine,
 		Notices: a.Notices, Lists: a.Lists, Tracker: a.Tracker, Signer: a.Signer, Logger: o.Log,
+		Share: shared.share, Findings: shared.findings, Days: shared.days,
 		Importer: intake.New(intake.Options{Engine: o.Engine, Registry: o.Store, Tokenizer: o.Tokenizer,
 			Currency: o.Engine.Policy().Currency, Now: o.Now})})
 	if a.page, err = newPage(a.handler, policy); err != nil {

@@ -23,8 +23,10 @@ import (
 	"github.com/tapswitch/tapswitch/switch/account"
 	"github.com/tapswitch/tapswitch/switch/blacklist/list"
 	"github.com/tapswitch/tapswitch/switch/desk"
+	"github.com/tapswitch/tapswitch/switch/desk/finding"
 	"github.com/tapswitch/tapswitch/switch/desk/form"
 	"github.com/tapswitch/tapswitch/switch/desk/intake"
+	"github.com/tapswitch/tapswitch/switch/desk/share"
 	"github.com/tapswitch/tapswitch/switch/notice"
 	"github.com/tapswitch/tapswitch/switch/scheme"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -63,6 +65,13 @@ type Options struct {
 	Signer receipt.Signer
 	// Importer imports lists of freezes; none are without it.
 	Importer *intake.Importer
+	// Share and Findings serve data consumers, suppliers, persons' rights and evidence; Days is
+	// the ledger by days that they look through, Up says whether a terminal was heard of. What
+	// is missing is not served.
+	Share    *share.Service
+	Findings *finding.Service
+	Days     share.Days
+	Up       func(terminal string) bool
 	Logger   *slog.Logger
 }
 
@@ -115,6 +124,7 @@ func New(o Options) http.Handler {
 	} {
 		s.mux.HandleFunc(r.pattern, s.guarded(r.roles, r.serve))
 	}
+	s.mountSharing()
 	s.mux.HandleFunc("POST /v1/verifications", s.open(s.verify))
 	s.mux.HandleFunc("GET /public/services", s.open(s.services))
 	s.mux.HandleFunc("/", s.open(func(*call) error {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -38,6 +39,8 @@ type counter struct {
 	handler http.Handler
 	desk    *desk.Service
 	memory  *storetest.Memory
+	options Options
+	at      *atomic.Int64 // the clock
 }
 
 func newCounter(t *testing.T, city string) *counter {
@@ -46,7 +49,9 @@ func newCounter(t *testing.T, city string) *counter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := func() txn.Millis { return 1772413200000 } // 2026-03-02 09:00 in China
+	at := new(atomic.Int64)
+	at.Store(1772413200000) // 2026-03-02 09:00 in China
+	now := func() txn.Millis { return txn.Millis(at.Load()) }
 	memory := storetest.NewMemory(storetest.MemoryOptions{Now: now})
 	if err := memory.OpenEpoch(t.Context(), now()); err != nil {
 		t.Fatal(err)
@@ -76,8 +81,8 @@ func newCounter(t *testing.T, city string) *counter {
 	}
 	t.Cleanup(d.Close)
 	importer := intake.New(intake.Options{Engine: e, Registry: memory, Tokenizer: tokenizer, Now: now})
-	return &counter{t: t, desk: d, memory: memory, handler: New(Options{Desk: d, Policy: policy,
-		Tokenizer: tokenizer, Engine: e, Importer: importer})}
+	o := Options{Desk: d, Policy: policy, Tokenizer: tokenizer, Engine: e, Importer: importer}
+	return &counter{t: t, desk: d, memory: memory, options: o, at: at, handler: New(o)}
 }
 
 // reply is an answer as the client sees it.

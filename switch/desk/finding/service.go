@@ -238,8 +238,12 @@ func (s *Service) Scan(ctx context.Context, days Days, from, to txn.BusinessDate
 	if err != nil {
 		return 0, 0, err
 	}
+	rules, err := s.rules(ctx)
+	if err != nil {
+		return 0, 0, err
+	}
 	for card, records := range cards {
-		f, m, err := s.look(ctx, card, records)
+		f, m, err := s.look(ctx, card, records, rules)
 		found, made = found+f, made+m
 		if err != nil {
 			return found, made, err
@@ -248,11 +252,13 @@ func (s *Service) Scan(ctx context.Context, days Days, from, to txn.BusinessDate
 	return found, made, nil
 }
 
+// anyEnd makes every ride at preference one after its end.
+const anyEnd txn.Millis = 1
+
 // look seals what the records of one card show. The holder is asked about only for a card of
-// which something was found.
-func (s *Service) look(ctx context.Context, card pan.Token, records []txn.Record) (found, made int, err error) {
-	all := Detect(records, Holder{RiderUntil: 1}, s.o.Rules)
-	if len(all) == 0 {
+// which something could be found.
+func (s *Service) look(ctx context.Context, card pan.Token, records []txn.Record, rules Rules) (found, made int, err error) {
+	if len(Detect(records, Holder{RiderUntil: anyEnd}, rules)) == 0 {
 		return 0, 0, nil
 	}
 	var h Holder
@@ -261,7 +267,7 @@ func (s *Service) look(ctx context.Context, card pan.Token, records []txn.Record
 			return 0, 0, err
 		}
 	}
-	for _, f := range Detect(records, h, s.o.Rules) {
+	for _, f := range Detect(records, h, rules) {
 		found++
 		n, new, err := s.Seal(ctx, &f)
 		if err != nil {
@@ -273,6 +279,44 @@ func (s *Service) look(ctx context.Context, card pan.Token, records []txn.Record
 		}
 	}
 	return found, made, nil
+}
+
+// rules are the options' with the registered travel times where the options have none.
+func (s *Service) rules(ctx context.Context) (Rules, error) {
+	rules := s.o.Rules
+	if rules.Travel != nil {
+		return rules, nil
+	}
+	table, err := s.Travel(ctx)
+	if err == nil && len(table.Legs) > 0 {
+		rules.Travel, err = NewTravel(table.Legs, table.SlackSeconds)
+	}
+	return rules, err
+}
+
+const travelKey = "finding/travel"
+
+// Travel returns the registered travel times, none where there are none.
+func (s *Service) Travel(ctx context.Context) (TravelTable, error) {
+	var table TravelTable
+	_, err := s.get(ctx, travelKey, &table)
+	return table, err
+}
+
+// PutTravel registers travel times for the scans from now on; at most RegisteredLegsMax. The
+// error wraps ErrTravel where they are none.
+func (s *Service) PutTravel(ctx context.Context, table TravelTable) error {
+	if len(table.Legs) > RegisteredLegsMax {
+		return fmt.Errorf("%w: %d legs, at most %d in the registry", ErrTravel, len(table.Legs), RegisteredLegsMax)
+	}
+	if _, err := NewTravel(table.Legs, table.SlackSeconds); err != nil {
+		return err
+	}
+	_, version, err := s.o.Registry.Get(ctx, travelKey)
+	if err != nil {
+		return fmt.Errorf("registry %s: %w", travelKey, err)
+	}
+	return s.put(ctx, travelKey, table, version)
 }
 
 func (s *Service) get(ctx context.Context, key string, v any) (version uint64, err error) {

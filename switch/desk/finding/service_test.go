@@ -345,6 +345,30 @@ func TestScanFull(t *testing.T) {
 	r.verified(1)
 }
 
+// Travel times are registered, and judged by from the next scan on.
+func TestRegisteredTravelTimes(t *testing.T) {
+	r := newRig(t)
+	r.s.o.Rules.Travel = nil
+	records := []txn.Record{use(1, txn.MetroEntry, 0, at("north")), use(2, txn.MetroEntry, 3, at("south"))}
+	if found, _ := r.scan(records...); found != 0 {
+		t.Fatal("found by no table")
+	}
+	table := TravelTable{SlackSeconds: 30, Legs: []Leg{{"north", "south", 10}}}
+	for range 2 {
+		if err := r.s.PutTravel(t.Context(), table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found, made := r.scan(records...); found != 1 || made != 1 {
+		t.Errorf("found %d, made %d", found, made)
+	}
+	for _, bad := range []TravelTable{{Legs: []Leg{{"a", "a", 1}}}, {Legs: make([]Leg, RegisteredLegsMax+1)}} {
+		if err := r.s.PutTravel(t.Context(), bad); !errors.Is(err, ErrTravel) {
+			t.Errorf("%d legs: %v", len(bad.Legs), err)
+		}
+	}
+}
+
 func TestOptionsAndNumbers(t *testing.T) {
 	if _, err := New(Options{}); err == nil {
 		t.Error("a service of nothing")

@@ -21,6 +21,15 @@ type Leg struct {
 	Minutes int    `json:"minutes" yaml:"minutes"`
 }
 
+// TravelTable is travel times as they are registered.
+type TravelTable struct {
+	SlackSeconds int   `json:"slack_seconds"`
+	Legs         []Leg `json:"legs"`
+}
+
+// RegisteredLegsMax is how many legs a registry value holds with room for long names.
+const RegisteredLegsMax = 500
+
 // LegsMax bounds the table: every pair of 400 stations.
 const LegsMax = 80_000
 
