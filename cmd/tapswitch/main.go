@@ -74,7 +74,7 @@ func rootCommand() *cobra.Command {
 	}
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
 		tools.POSSim())
-	add("desk", desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand())
+	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand())
 	add("tools", doctorCommand(), configCommand(), tools.Crypto(), tools.ISO8583(), tools.Keys(),
 		tools.Scheme(), tools.Duties(), versionCommand())
 	return root

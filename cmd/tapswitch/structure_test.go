@@ -154,7 +154,7 @@ var lattice = map[string][]string{
 		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/finding", "switch/desk/intake", "switch/desk/page",
 		"switch/desk/share", "switch/engine", "switch/notice", "switch/scheme", "switch/store", "switch/txn"},
 	// Clients of a running gate.
-	"cmd/tapswitch/desk": {"cmd/tapswitch/cli"},
+	"cmd/tapswitch/desk": {"cmd/tapswitch/cli", "crypto/receipt"},
 	// What the bank edge counts, as metrics.
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},

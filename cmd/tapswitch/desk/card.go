@@ -18,7 +18,8 @@ func Card() *cobra.Command {
 	var d client
 	c := &cobra.Command{
 		Use: "card", Short: "The card desk: enrol, status, freeze, release",
-		Long: "The card desk. " + cardHelp,
+		Long: "The card desk for single cards; tapswitch desk keeps accounts with all their " +
+			"cards. " + cardHelp,
 		Example: "  tapswitch card freeze - --reason lost --note 'form 12'\n" +
 			"  tapswitch card release - --note 'found again'\n" +
 			"  tapswitch card confirm r-17   # by a second person\n",
@@ -53,22 +54,6 @@ func cardEnrolCommand(d *client) *cobra.Command {
 	c.Flags().StringVar(&expires, "expires", "", "last day of validity, YYYY-MM-DD")
 	c.Flags().StringVar(&issuer, "issuer", "", "issuer id")
 	return c
-}
-
-func cardStatusCommand(d *client) *cobra.Command {
-	return &cobra.Command{
-		Use: "status CARD", Short: "Show a card's state and freeze", Args: cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			body, err := cardArgument(c, args[0])
-			if err != nil {
-				return err
-			}
-			if token, ok := body["token"].(string); ok {
-				return d.call(c, http.MethodGet, "/v1/cards/"+url.PathEscape(token), nil)
-			}
-			return d.call(c, http.MethodPost, "/v1/cards:lookup", body)
-		},
-	}
 }
 
 func cardFreezeCommand(d *client) *cobra.Command {

@@ -25,6 +25,7 @@ import (
 // What a person at the desk waits for, and the environment that the commands read.
 const (
 	Timeout   = 10 * time.Second // of one call
+	BulkWait  = 40 * time.Second // of one call with a list: longer than the gate works on it
 	AnswerMax = 4 << 20          // bytes of one answer
 
 	TokenEnv = "TAPSWITCH_TOKEN" // the operator's token, where no file is named
@@ -40,6 +41,7 @@ const (
 type client struct {
 	url       string
 	tokenFile string
+	lang      string
 	form      cli.Output
 }
 
@@ -53,6 +55,8 @@ func (d *client) add(c *cobra.Command) {
 		"file with the operator's token (else "+TokenEnv+")")
 	d.form = cli.Table
 	c.PersistentFlags().VarP(&d.form, "output", "o", "table or json")
+	c.PersistentFlags().StringVar(&d.lang, "lang", langEnglish,
+		"language of what the gate says: en or zh")
 }
 
 func (d *client) token() (string, error) { return Token(d.tokenFile) }
@@ -70,6 +74,13 @@ func Token(file string) (string, error) {
 		return "", cli.WithCode(cli.ExitUsage, fmt.Errorf("token file: %w", err))
 	}
 	return strings.TrimSpace(string(text)), nil
+}
+
+func patience(path string) time.Duration {
+	if path == bulkPath {
+		return BulkWait
+	}
+	return Timeout
 }
 
 // call sends one request and prints the answer. An error answer becomes an error with its
@@ -100,7 +111,7 @@ func (d *client) send(
 		}
 		payload = bytes.NewReader(text)
 	}
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	ctx, cancel := context.WithTimeout(ctx, patience(path))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(d.url, "/")+path, payload)
 	if err != nil {
@@ -120,35 +131,46 @@ func (d *client) send(
 			fmt.Errorf("the gate's answer broke off: %w", err))
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, answerError(resp.StatusCode, text)
+		return nil, d.answerError(resp.StatusCode, text)
 	}
 	return text, nil
 }
 
-// answerError reads an error answer of the gate.
-func answerError(status int, text []byte) error {
-	var answer struct {
-		Error struct {
-			Code, Message, Param string
-		}
+// ask sends one request and reads the answer into v.
+func (d *client) ask(ctx context.Context, method, path string, body, v any) error {
+	text, err := d.send(ctx, method, path, body)
+	if err != nil {
+		return err
 	}
-	err := fmt.Errorf("the gate answered %d", status)
-	if json.Unmarshal(text, &answer) == nil && answer.Error.Code != "" {
-		err = fmt.Errorf("%s: %s", answer.Error.Code, answer.Error.Message)
-		if answer.Error.Param != "" {
-			err = fmt.Errorf("%w (%s)", err, answer.Error.Param)
-		}
+	return readAnswer(text, v)
+}
+
+func readAnswer(text []byte, v any) error {
+	if err := json.Unmarshal(text, v); err != nil {
+		return fmt.Errorf("the gate's answer cannot be read: %w", err)
 	}
-	switch {
-	case status == http.StatusNotFound:
-		return cli.WithCode(cli.ExitNotFound, err)
-	case status == http.StatusConflict:
-		return cli.WithCode(cli.ExitConflict, err)
-	case status == http.StatusServiceUnavailable:
-		return cli.WithCode(cli.ExitUnavailable, err)
-	default:
-		return cli.WithCode(cli.ExitFailed, err)
+	return nil
+}
+
+// show asks, and prints the answer: as it is for scripts, or by page for people.
+func (d *client) show(c *cobra.Command, path string, v any, page func(*page)) error {
+	text, err := d.send(c.Context(), http.MethodGet, path, nil)
+	if err != nil {
+		return err
 	}
+	return d.print(c, text, v, page)
+}
+
+func (d *client) print(c *cobra.Command, text json.RawMessage, v any, draw func(*page)) error {
+	if d.form == cli.JSON {
+		return cli.PrintJSON(c.OutOrStdout(), text)
+	}
+	if err := readAnswer(text, v); err != nil {
+		return err
+	}
+	p := page{lang: d.lang}
+	draw(&p)
+	return p.flush(c.OutOrStdout())
 }
 
 // printFields writes an object as lines of name and value, in the server's order.

@@ -17,7 +17,8 @@ import (
 
 const testToken = "desk-token-of-a-test"
 
-// counter is a gate that answers every call alike and keeps the last one.
+// counter is a gate without an agency's desk, that answers every other call alike and keeps
+// the last one.
 type counter struct {
 	*httptest.Server
 	status       int
@@ -30,6 +31,10 @@ type counter struct {
 func newCounter(t *testing.T) *counter {
 	g := &counter{status: http.StatusOK, answer: `{"state":"active","freeze":null}`}
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/v1/desk/") {
+			w.WriteHeader(http.StatusNotFound)
+			return
+		}
 		body, _ := io.ReadAll(r.Body)
 		g.calls++
 		g.method, g.path, g.body = r.Method, r.URL.EscapedPath(), string(body)
@@ -80,7 +85,8 @@ func TestCalls(t *testing.T) {
 		{Card(), "", "status " + testHex, "GET /v1/cards/" + testHex + " "},
 		{Card(), testHex, "freeze - --note n", `POST /v1/freezes {"note":"n","reason":"lost",` +
 			`"scope":["all"],"token":"` + testHex + `"}`},
-		{Card(), "", "release " + testCard2 + " --note n", `POST /v1/releases {"card":"` + testCard2 +
+		{Card(), "", "release " + testCard2 + " --note n", `POST /v1/releases {"card":"` +
+			testCard2 +
 			`","note":"n"}`},
 		{Card(), "", "confirm r/1", "POST /v1/releases/r%2F1/confirm "},
 		{Card(), "", "releases", "GET /v1/releases "},
