@@ -37,6 +37,9 @@ type hot struct {
 	marks engine.Blacklist
 	// replica follows the store's blacklist; nil when the store's own set is read.
 	replica *blacklist.Replica
+	// found is how far the store was before this process wrote to it; nil for a store that
+	// others write to as well.
+	found []store.BucketInfo
 }
 
 // openStore opens the hot store that the configuration names.
@@ -55,10 +58,14 @@ func openStore(
 	if err != nil {
 		return nil, fmt.Errorf("hot store: %w", err)
 	}
-	if err := s.OpenEpoch(ctx, clock.now()); err != nil {
+	found, err := s.Buckets(ctx)
+	if err == nil {
+		err = s.OpenEpoch(ctx, clock.now())
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("hot store: %w", err), s.Close())
 	}
-	return &hot{Store: s, cards: s, marks: blacklist.Live(s.Listed())}, nil
+	return &hot{Store: s, cards: s, marks: blacklist.Live(s.Listed()), found: found}, nil
 }
 
 func openRedis(

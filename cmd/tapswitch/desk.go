@@ -9,7 +9,10 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/switch/desk"
 	"github.com/tapswitch/tapswitch/switch/gate"
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // startDesk opens the card agency's part, where a city is configured.
@@ -54,7 +57,48 @@ func (n *node) startDesk(ctx context.Context) error {
 		return fmt.Errorf("desk: %w", err)
 	}
 	n.onStop("desk", n.agency.Close)
+	return n.reclose(ctx)
+}
+
+// compareLedger looks, before anything is handed to the warehouse, whether the store is an
+// older copy than the ledger: restored, and everything since undone.
+func (n *node) compareLedger(ctx context.Context) error {
+	if n.hot.found == nil {
+		return nil
+	}
+	held, err := n.wh.Positions(ctx)
+	if err != nil {
+		return fmt.Errorf("how far the ledger is: %w", err)
+	}
+	if from, behind := desk.Behind(n.hot.found, held); behind {
+		n.undone = max(from, 1)
+		n.log.Warn("the hot store is an older copy than the ledger: what was done since is undone",
+			"from", from)
+	}
 	return nil
+}
+
+// reclose closes again what a restored store has forgotten, before any card is served. A start
+// that cannot do so fails.
+func (n *node) reclose(ctx context.Context) error {
+	if n.undone == 0 {
+		return nil
+	}
+	done, err := n.agency.Desk.Reclose(ctx, wholeLedger{n.wh}, n.undone)
+	if err != nil {
+		return fmt.Errorf("desk: cards that the ledger knows as closed: %w", err)
+	}
+	n.log.Warn("cards closed again after a restore", "cards", done.Cards, "dead", done.Dead,
+		"accounts", done.Accounts, "unclaimed", done.Unclaimed, "accounts_behind", len(done.Lost))
+	return nil
+}
+
+// wholeLedger reads the warehouse for the desk.
+type wholeLedger struct{ reader warehouse.Reader }
+
+// RecordsSince implements desk.Ledger.
+func (l wholeLedger) RecordsSince(ctx context.Context, from txn.BusinessDate, yield func(*txn.Record) error) error {
+	return l.reader.Records(ctx, warehouse.Filter{From: from}, yield)
 }
 
 // deskMounts returns the engine that the gate asks, and what of its API the agency serves.

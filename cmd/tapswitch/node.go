@@ -38,6 +38,7 @@ type node struct {
 	engine   *engine.Engine
 	works    *engine.Clockwork
 	wh       warehouse.Warehouse // nil in a process without sink
+	undone   txn.BusinessDate    // since when the store may have forgotten; 0: it has not
 	counters *feed.Counters
 	carriers []carrier
 	gate     *gate.Server
@@ -165,7 +166,7 @@ func (n *node) startWarehouse(ctx context.Context) error {
 	}
 	n.wh = wh
 	n.onStop("warehouse", func(context.Context) error { return wh.Close() })
-	return nil
+	return n.compareLedger(ctx)
 }
 
 func (n *node) startCarriers(ctx context.Context) error {
