@@ -1,7 +1,9 @@
 // Package desk holds the commands of the card desk and of whoever runs it: clients of the
-// operator calls of a running gate, over HTTP. A command sends one request, prints the gate's
-// answer and turns an error answer into an exit code. It never repeats a request, and a card
-// number is printed neither by it nor in its errors.
+// operator calls of a running gate, over HTTP. A command changes something by one request at
+// most (a list of people by one for each part), prints the gate's answer and turns an error
+// answer into an exit code. It never repeats a request by itself: where nobody knows whether
+// it was carried out, the error says how a person sends it again. Numbers of cards and papers
+// are printed neither by a command nor in its errors.
 package desk
 
 import (

@@ -3,7 +3,7 @@ package desk
 import "github.com/spf13/cobra"
 
 const deskHelp = "The card agency's desk: a holder's account with all its cards, from the application\n" +
-	"to the cancellation. Each command sends one request to a gate that runs the desk\n" +
+	"to the cancellation. Each command asks a gate that runs the desk\n" +
 	"(desk.city) and prints the account as it is afterwards.\n\n" +
 	"Numbers of cards and papers are never arguments: where a flag says -, they are read\n" +
 	"from standard input, one a line, the account's first; a person is asked. Tokens may\n" +
