@@ -13,7 +13,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/scheme/duty"
 )
 
-// dutyRow is a duty as scripts read it: test, or outside, or pending.
+// dutyRow is a duty as scripts read it: test, or outside; pending says what nothing shows yet.
 type dutyRow struct {
 	ID      string   `json:"id"`
 	Clauses []string `json:"clauses"`
@@ -21,7 +21,7 @@ type dutyRow struct {
 	How     string   `json:"how"`
 	Test    *string  `json:"test,omitempty"`
 	Outside string   `json:"outside,omitempty"`
-	Pending bool     `json:"pending,omitempty"`
+	Pending string   `json:"pending,omitempty"`
 }
 
 // Duties is the command that prints the register of duties.
@@ -31,8 +31,9 @@ func Duties() *cobra.Command {
 		Use: "duties", Short: "Print the duties of the rule books and how each is met",
 		Long: "Prints what the rule books of five cities oblige the switch to do: clauses, duty, how it is\n" +
 			"met and the test that shows it. A duty of people is listed as outside the switch with a\n" +
-			"line why; one that no test shows yet says \"not yet\" (pending in JSON). Product rules bear\n" +
-			"no clause. JSON is a list of objects with id, clauses, duty, how, and test or outside.",
+			"line why; one that is not shown in full says \"not yet\" and what is pending. Product rules\n" +
+			"bear no clause. JSON is a list of objects with id, clauses, duty, how, and test or outside;\n" +
+			"pending, where it stands, says what of the duty no test shows.",
 		Example: "  tapswitch duties\n  tapswitch duties --city handan -o markdown\n" +
 			"  tapswitch duties -o json",
 		Args: cobra.NoArgs,
@@ -68,7 +69,7 @@ func dutyJSON(w io.Writer, all []duty.Duty) error {
 	for _, d := range all {
 		row := dutyRow{ID: d.ID, Clauses: slices.Concat([]string{}, d.Clauses),
 			Duty: d.EN + " / " + d.ZH, How: d.How, Outside: d.Outside,
-			Pending: d.Status() == duty.NotYet}
+			Pending: d.Pending}
 		if d.Outside == "" {
 			row.Test = &d.Test
 		}
@@ -116,7 +117,7 @@ func shownBy(d duty.Duty) string {
 	case duty.Outside:
 		return d.Outside
 	default:
-		return "-"
+		return "pending: " + d.Pending
 	}
 }
 

@@ -108,11 +108,17 @@ func (c *counter) ask(who, roles, method, path, body string) *reply {
 			q.Header.Add(HeaderRoles, role)
 		}
 	}
+	return c.serve(q)
+}
+
+// serve has the handler answer.
+func (c *counter) serve(q *http.Request) *reply {
+	c.t.Helper()
 	w := httptest.NewRecorder()
 	c.handler.ServeHTTP(w, q)
 	r := &reply{status: w.Code, raw: w.Body.String()}
 	if err := json.Unmarshal(w.Body.Bytes(), &r.body); err != nil {
-		c.t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
+		c.t.Fatalf("%s %s: %d %s", q.Method, q.URL.Path, w.Code, w.Body)
 	}
 	return r
 }

@@ -51,9 +51,12 @@ func (c *counter) withSharing(l records, about finding.Holder) *counter {
 const agreement = `{"title":"Transport office","approval":"2026-3","agreement":"S-17","from":"2026-01-01",
  "until":"2026-12-31","role":"authority","purposes":["dispute"],"fields":["alive","kind"]}`
 
+// noHolder is a card's holder of whom nothing is known.
+var noHolder finding.Holder
+
 // A unit is registered by an admin, asks for what was agreed, and is refused beyond it.
 func TestUnitsAskForWhatWasAgreed(t *testing.T) {
-	c := newCounter(t, "handan").withSharing(nil, finding.Holder{})
+	c := newCounter(t, "handan").withSharing(nil, noHolder)
 	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
 	ask := func(body string) *reply {
 		return c.ask("zhao", "authority", "POST", "/v1/desk/consumers/transport_office/query", body)
@@ -93,7 +96,7 @@ func TestUnitsAskForWhatWasAgreed(t *testing.T) {
 
 // A supplier's batch is taken by its signature, once.
 func TestSuppliersDeliver(t *testing.T) {
-	c := newCounter(t, "handan").withSharing(nil, finding.Holder{})
+	c := newCounter(t, "handan").withSharing(nil, noHolder)
 	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	c.must("root", "admin", "PUT", "/v1/desk/suppliers/civil_affairs", fmt.Sprintf(
@@ -128,7 +131,7 @@ func TestSuppliersDeliver(t *testing.T) {
 
 // A person's copy, the list of what is collected, the catalogue, and the retention job.
 func TestRightsAndLists(t *testing.T) {
-	c := newCounter(t, "zhengzhou").withSharing(nil, finding.Holder{})
+	c := newCounter(t, "zhengzhou").withSharing(nil, noHolder)
 	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
 	r := c.must("li.lei", "desk", "POST", "/v1/desk/accounts:copy", `{"card":"`+cardA+`","with":{`+who+`,"purpose":"own_records"}}`)
 	if r.body["document"] == nil || r.body["kept"] == nil || strings.Contains(r.raw, cardA) {

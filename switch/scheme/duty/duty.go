@@ -3,8 +3,9 @@
 // evidence that `tapswitch duties` prints for a regulator.
 //
 // A duty that the switch can carry names a test of this module; one of people is listed as
-// outside the switch with a line why; one that nothing shows yet says so and is never counted
-// as met. A product rule bears no clause, since no text asks for it.
+// outside the switch with a line why; one that nothing shows yet, or not the whole of it, says
+// what is pending and is never counted as met. A product rule bears no clause, since no text
+// asks for it.
 //
 // The register is a table in the program, the same in every process, read-only and safe for
 // concurrent use. It judges nothing at run time: that a named test exists and does something
@@ -29,6 +30,9 @@ type Duty struct {
 	// Test is the package and the name of the test that shows it: "switch/bank.TestDuty_…".
 	// "" with Outside "" says that nothing shows it yet.
 	Test string
+	// Pending says what of the duty nothing shows yet. Such a duty is not met, though Test may
+	// show the rest.
+	Pending string
 	// Outside says why the duty is none of the switch's; "" for the others.
 	Outside string
 }
@@ -48,7 +52,7 @@ func (d Duty) Status() Status {
 	switch {
 	case d.Outside != "":
 		return Outside
-	case d.Test != "":
+	case d.Test != "" && d.Pending == "":
 		return Met
 	default:
 		return NotYet

@@ -88,8 +88,11 @@ func TestEntriesAreComplete(t *testing.T) {
 		}) {
 			t.Errorf("%s: text missing: %q, %q, %q", d.ID, d.EN, d.ZH, d.How)
 		}
-		if d.Test != "" && d.Outside != "" {
-			t.Errorf("%s is outside the switch and has a test", d.ID)
+		if (d.Test != "" || d.Pending != "") && d.Outside != "" {
+			t.Errorf("%s is outside the switch and has a test or is pending", d.ID)
+		}
+		if d.Status() == duty.NotYet && d.Pending == "" {
+			t.Errorf("%s is not met and does not say what is pending", d.ID)
 		}
 	}
 	if n := len(duty.All()); n < 59 {
@@ -98,11 +101,18 @@ func TestEntriesAreComplete(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	for want, d := range map[duty.Status]duty.Duty{
-		duty.Met: {Test: "x.TestY"}, duty.Outside: {Outside: "people"}, duty.NotYet: {},
+	for _, c := range []struct {
+		d    duty.Duty
+		want duty.Status
+	}{
+		{duty.Duty{Test: "x.TestY"}, duty.Met},
+		{duty.Duty{Outside: "people"}, duty.Outside},
+		{duty.Duty{}, duty.NotYet},
+		{duty.Duty{Pending: "a part"}, duty.NotYet},
+		{duty.Duty{Test: "x.TestY", Pending: "a part"}, duty.NotYet},
 	} {
-		if got := d.Status(); got != want {
-			t.Errorf("%+v is %s", d, got)
+		if got := c.d.Status(); got != c.want {
+			t.Errorf("%+v is %s", c.d, got)
 		}
 	}
 }

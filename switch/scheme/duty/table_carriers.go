@@ -10,13 +10,17 @@ var carriers = []Duty{
 		ZH: "电子卡与实体卡同效,多码合一互认",
 		How: "one account with many carriers; an e-card is bound while the card is made; " +
 			"foreign code families are profiles",
+		Test: "switch/desk/api.TestDuty_SY3_CardAndECardHaveEqualEffect",
 	},
 	{
 		ID:      "WZ10-paid-uses",
 		Clauses: []string{"WZ10", "ZZ7"},
 		EN:      "The card pays for transport, parking, shops, clinics, sights, campus and fees",
 		ZH:      "支付公交、停车、购物、医疗、景点、校园等费用",
-		How:     "products and merchants are a catalogue of data",
+		How: "applications, units, merchants and what their terminals serve are data; the " +
+			"published catalogue is made from them, with a version that is a hash of its " +
+			"content",
+		Test: "switch/desk/share.TestDuty_WZ10_CatalogueOfUsesAndUnits",
 	},
 	{
 		ID:      "ZZ7-verify",
@@ -25,6 +29,7 @@ var carriers = []Duty{
 		ZH:      "身份凭证及入馆、门禁等非支付用途",
 		How: "an amount-free request per application under the same freeze, audit and data " +
 			"minimisation",
+		Test: "switch/desk/api.TestDuty_ZZ7_VerifyUnderTheSameFreeze",
 	},
 	{
 		ID:      "ZS11-purse",
@@ -41,6 +46,8 @@ var carriers = []Duty{
 		EN:      "The card is a credential on line or off line",
 		ZH:      "联机或脱机使用",
 		How:     "off-line records with their TAC are uploaded later and verified in full",
+		Pending: "off-line records are taken, ordered and booked once by their counter, but no " +
+			"TAC is verified on the way in yet",
 	},
 	{
 		ID:      "ZS11-bank-functions",
@@ -75,6 +82,9 @@ var carriers = []Duty{
 		ZH:      "方便老年人、残疾人使用",
 		How: "a terminal's result carries sound, large text and longer display as data; the " +
 			"console meets WCAG AA; one carrier needs no phone",
+		Test: "switch/desk/api.TestDuty_ZZ7_VerifyUnderTheSameFreeze",
+		Pending: "the console is not shown to meet WCAG AA, and no test shows what a gate's " +
+			"own answer to a tap carries",
 	},
 	{
 		ID:      "ZZ14-credit",
@@ -82,8 +92,11 @@ var carriers = []Duty{
 		EN: "Credit gives incentives, also in public transport; what is collected is kept and " +
 			"shared by the agency",
 		ZH: "信用激励,信用信息归集共享",
-		How: "post-paid riding under a limit, which a trust flag may only widen; what is " +
-			"collected is listed with period and recipients",
+		How: "a trust flag may only widen the limit of post-paid riding; what is collected " +
+			"is published with period and recipients",
+		Test: "switch/desk/finding.TestDuty_ZZ14_TrustOnlyWidens",
+		Pending: "post-paid riding is not offered yet: every ride is paid from a balance that " +
+			"was loaded, so the limit widens nothing",
 	},
 	{
 		ID:      "SY9-card-and-code",
@@ -91,15 +104,19 @@ var carriers = []Duty{
 		EN:      "Each service place reads card and code; scanning terminals are shared",
 		ZH:      "服务场所同时支持卡和码,扫码设备共享",
 		How: "the registry states what a terminal reads and which applications it serves; " +
-			"places that lack one are listed",
+			"places where card or code is not read are listed, those of which nothing was " +
+			"stated too",
+		Test: "switch/desk/share.TestDuty_SY9_PlacesWithoutCardOrCodeAreListed",
 	},
 	{
 		ID:      "WZ7-no-refusal",
 		Clauses: []string{"WZ7"},
 		EN:      "No application unit refuses the card, save by law",
 		ZH:      "应用单位不得拒绝持卡人用卡",
-		How: "acceptance per terminal and unit; refusals outside the list of reasons and " +
-			"terminals that never take cards are reported",
+		How: "every decline is the card's, the request's or the unit's; the unit's are " +
+			"reported per terminal and unit, with terminals that are up and never take a " +
+			"card",
+		Test: "switch/desk/share.TestDuty_WZ7_RefusalsAreReported",
 	},
 	{
 		ID:      "SY11-no-pick-up",
@@ -116,8 +133,9 @@ var carriers = []Duty{
 		Clauses: []string{"HD12", "ZS13", "SY12"},
 		EN:      "A card is for its holder's personal use",
 		ZH:      "卡限本人使用",
-		How: "pass-back, impossible travel and concession misuse are findings, never an " +
-			"automatic bar",
+		How: "pass-back, impossible travel and concession misuse are sealed as evidence, " +
+			"never an automatic bar",
+		Test: "switch/desk/finding.TestDuty_HD12_PersonalUseIsFoundAndBarsNobody",
 	},
 	{
 		ID:      "ZZ4-cross-region",
@@ -126,5 +144,7 @@ var carriers = []Duty{
 		ZH:      "跨区域合作",
 		How: "home and foreign scheme on each record; foreign freeze lists are taken in; " +
 			"netting between cities",
+		Pending: "the scheme that issued a card stands on each record; foreign freeze lists " +
+			"and netting between cities are not there yet",
 	},
 }

@@ -7,14 +7,19 @@ var information = []Duty{
 		Clauses: []string{"HD26", "ZS11", "WZ10"},
 		EN:      "The holder can see the card's own records with the card or another ID",
 		ZH:      "持卡人可凭卡或其他证件查询",
-		How:     "state, balance, transactions and why something was declined",
+		How: "state, balance, transactions and why something was declined, to who shows " +
+			"the card or a paper",
+		Test: "switch/desk/api.TestDuty_HD26_TheHolderSeesHisOwnRecords",
 	},
 	{
 		ID:      "HD9-data-supply",
 		Clauses: []string{"HD9", "ZS7", "ZZ11"},
 		EN:      "Departments supply data timely, accurately, completely and free of charge",
 		ZH:      "各部门及时、准确、完整、无偿提供信息",
-		How:     "an inbound feed with source, lag, rejects and completeness per supplier",
+		How: "signed batches of deaths, residence, names and eligibility, each line a " +
+			"command or a reject with its reason; lag, gaps, rejects and completeness per " +
+			"supplier; nothing of it costs a fee",
+		Test: "switch/desk/share.TestDuty_HD9_DepartmentsSupplyData",
 	},
 	{
 		ID:      "HD32-purpose",
@@ -22,15 +27,21 @@ var information = []Duty{
 		EN: "Data is used for its purpose only; another use needs consent, a unit needs " +
 			"approval and an agreement",
 		ZH: "信息限于规定用途,另用须经同意,单位须经批准并签订保密协议",
-		How: "roles, a purpose with every personal query, agreement number and end date per " +
-			"consumer, consent with scope and withdrawal, an audit trail",
+		How: "a unit needs approval, agreement with an end date, purposes and fields, and " +
+			"is told nothing else; each access is a settled record first; consent has " +
+			"scope and withdrawal and is asked for every person in an export",
+		Test: "switch/desk/share.TestDuty_ZS8_NoDataWithoutAnAgreement",
 	},
 	{
 		ID:      "SY8-exchange-platform",
 		Clauses: []string{"SY8", "ZZ11", "WZ5"},
 		EN:      "Data is shared in real time through the city's exchange platform",
 		ZH:      "通过统一交换平台实时共享",
-		How:     "Kafka topics and an adapter to that platform, with its lag measured",
+		How: "topics by configuration carry suppliers' batches in and minimised records " +
+			"out; the lag of each topic is measured",
+		Test: "switch/desk/share.TestDuty_SY8_ThroughTheExchangePlatform",
+		Pending: "the adapter is shown on a platform in memory; no process reads the city's " +
+			"topics yet",
 	},
 	{
 		ID:      "SY10-incidents",
@@ -38,6 +49,8 @@ var information = []Duty{
 		EN:      "Incidents are planned for and handled",
 		ZH:      "制定应急预案并处置",
 		How:     "degraded modes, runbooks, alarms and drills with a record",
+		Pending: "a runbook for breaches is in deploy/runbooks; the other runbooks and drills " +
+			"with a record are not there yet",
 	},
 	{
 		ID:      "SY11-funds",
@@ -46,22 +59,27 @@ var information = []Duty{
 		ZH:      "保障资金安全和网络安全",
 		How: "a daily proof that what purses are owed equals the money at the bank; breaks are " +
 			"alarmed; access is audited",
+		Pending: "every record balances; the daily proof against the money at the bank is not " +
+			"there yet",
 	},
 	{
 		ID:      "SY11-supervision",
 		Clauses: []string{"SY11", "ZZ12", "ZZ5", "ZS5"},
 		EN:      "Agency and outlets are supervised and assessed",
 		ZH:      "对机构和网点监督考核",
-		How: "a supervisor's read-only role and figures per outlet; this register is the " +
-			"evidence",
+		How: "a supervisor's role that changes nothing, and figures per outlet of open and " +
+			"overdue cases by kind, complaints among them; this register is the evidence",
+		Test: "switch/desk/api.TestDuty_SY11_TheSupervisorSeesAndChangesNothing",
 	},
 	{
 		ID:      "SY13-violations",
 		Clauses: []string{"SY13", "ZZ14", "HD31", "ZS23", "WZ21", "SY12", "SY17"},
 		EN:      "Holders' violations go to the trust file by the responsible bodies",
 		ZH:      "持卡人违规由有关部门记入信用记录",
-		How: "findings are sealed evidence that a person files; a thief's use of a lost card " +
-			"never counts as the holder's",
+		How: "evidence is sealed in a chain of hashes and signed; a person files it with " +
+			"the responsible body; what was done with a card after its loss was reported " +
+			"cannot be filed against the holder",
+		Test: "switch/desk/finding.TestDuty_SY13_EvidenceIsSealedAndFiledByAPerson",
 	},
 	{
 		ID:      "SY14-complaints",
@@ -86,7 +104,9 @@ var information = []Duty{
 		Clauses: []string{"ZZ13", "SY10"},
 		EN:      "The Personal Information Protection Law holds",
 		ZH:      "遵守个人信息保护法",
-		How: "export, correction, erasure or pseudonyms per person; a runbook for breaches; " +
-			"retention per field by policy",
+		How: "a copy of all that is kept, corrections by their owner, erasure after the " +
+			"account's end and the scheme's periods with a dry run; dead card numbers " +
+			"stay as tokens; a runbook for breaches",
+		Test: "switch/desk/share.TestDuty_ZZ13_RightsOfThePerson",
 	},
 }

@@ -20,6 +20,7 @@ var loss = []Duty{
 		How: "one call freezes the card and notifies every party of the policy; acceptance, " +
 			"sending, receipt and effect are kept per party, the clock starts at receipt, " +
 			"alarms at 30, 60 and 90 minutes, late parties are named",
+		Test: "switch/desk/api.TestDuty_HD19_FreezeWithinTwoHoursOfReceipt",
 	},
 	{
 		ID:      "HD20-release-notice",
