@@ -113,7 +113,7 @@ func New(o Options) http.Handler {
 		{"GET /v1/desk/liability", readers, s.liabilityReport},
 		{"POST /v1/desk/liability:judge", []string{roleFinance, roleAdmin}, s.judge},
 		{"GET /v1/desk/figures", []string{roleSupervisor, roleViewer, roleAdmin}, s.figures},
-		{"GET /v1/desk/parties", readers, s.parties},
+		{"GET /v1/desk/parties", append([]string{roleAdmin}, readers...), s.parties},
 		{"PUT /v1/desk/parties/{name}", []string{roleAdmin}, s.putParty},
 		{"DELETE /v1/desk/parties/{name}", []string{roleAdmin}, s.removeParty},
 		{"POST /v1/desk/parties/{name}/keys/{id}", []string{roleAdmin}, s.setKey},
@@ -127,6 +127,7 @@ func New(o Options) http.Handler {
 	s.mountSharing()
 	s.mux.HandleFunc("POST /v1/verifications", s.open(s.verify))
 	s.mux.HandleFunc("GET /public/services", s.open(s.services))
+	s.mux.HandleFunc("GET /public/keys", s.open(s.keys))
 	s.mux.HandleFunc("/", s.open(func(*call) error {
 		return refuse(http.StatusNotFound, "not_found", "no such call", "无此接口")
 	}))
@@ -216,6 +217,8 @@ func (s *server) fail(x *call, err error) {
 			text: "the store does not answer; asking again with the same id is safe", text2: "系统暂不可用,请用同一请求号重试"}
 	case errors.Is(err, notice.ErrNoNotice):
 		f = &refusal{status: http.StatusNotFound, code: "notice_unknown", text: "no such notice", text2: "无此通知"}
+	case errors.Is(err, notice.ErrCursor):
+		f = &refusal{status: http.StatusBadRequest, code: "cursor_invalid", text: err.Error(), text2: "分页标记有误"}
 	case errors.Is(err, notice.ErrParty), errors.Is(err, notice.ErrNotice):
 		f = &refusal{status: http.StatusBadRequest, code: "party_invalid", text: err.Error(), text2: "参数有误"}
 	default:

@@ -75,6 +75,22 @@ func (s *server) services(x *call) error {
 	return nil
 }
 
+// keys serves GET /public/keys: the public key with which anybody verifies receipts and lists,
+// in the form that the receipt's reader takes.
+func (s *server) keys(x *call) error {
+	if s.o.Signer == nil {
+		return refuse(http.StatusNotFound, "receipts_off", "no key for receipts is configured", "未配置凭证密钥")
+	}
+	body, err := receipt.EncodeKeys([]receipt.Key{{ID: s.o.Signer.KeyID(), Algorithm: s.o.Signer.Algorithm(),
+		Public: s.o.Signer.PublicKey()}})
+	if err != nil {
+		return fmt.Errorf("public keys: %w", err)
+	}
+	x.w.Header().Set("Content-Type", "application/json")
+	_, _ = x.w.Write(body) // the client has gone
+	return nil
+}
+
 // receipt serves GET /v1/desk/accounts/{token}/receipts/{case}: a signed statement for the
 // holder of when the report was received, who was told, and from when the card was refused.
 func (s *server) receipt(x *call) error {

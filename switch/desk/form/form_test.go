@@ -53,6 +53,8 @@ type step struct {
 	Txn       txn.Position
 	Proof     [4]byte
 	IDs       []string
+	Txns      []txn.Position
+	Rider     txn.RiderCategory
 	hidden    int
 }
 
@@ -150,7 +152,8 @@ func TestFieldsTellWhatIsWanted(t *testing.T) {
 		got[f.Name] = f.Want
 	}
 	if got["carrier.kind"] != "[red green]" || got["carrier.token"] != "card number or token" ||
-		got["more[].last4"] != "four digits" || got["colors"] != "list of [red green]" || got["ids"] != "list of text" {
+		got["more[].last4"] != "four digits" || got["colors"] != "list of [red green]" || got["ids"] != "list of text" ||
+		got["txns"] != "list of place of a record" || got["rider"] != "[ordinary student senior disabled veteran]" {
 		t.Errorf("%v", got)
 	}
 	_ = step{}.hidden

@@ -162,6 +162,8 @@ func wants(t reflect.Type) string {
 		return "place of a record"
 	case reflect.TypeFor[txn.Minor]():
 		return "fen"
+	case reflect.TypeFor[txn.RiderCategory]():
+		return fmt.Sprint(append([]string{txn.RiderOrdinary.String()}, Names(t)...))
 	}
 	switch {
 	case isEnum(t):
@@ -169,7 +171,7 @@ func wants(t reflect.Type) string {
 	case isSet(t):
 		method, _ := t.MethodByName("Values")
 		return fmt.Sprint("list of ", Names(method.Type.Out(0).Elem()))
-	case t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Struct:
+	case t.Kind() == reflect.Slice && wants(t.Elem()) != "":
 		return "list of " + wants(t.Elem())
 	case t.Kind() == reflect.Struct, t.Kind() == reflect.Slice:
 		return ""
