@@ -82,19 +82,19 @@ func (w *town) newToken() pan.Token {
 	return t
 }
 
-// behind is a gate's replica: it learns only what a commit told it, and is thrown back at
+// laggard is a gate's replica: it learns only what a commit told it, and is thrown back at
 // random. It may even name cards that were released.
-type behind struct{ set *blacklist.Set }
+type laggard struct{ set *blacklist.Set }
 
-func (b behind) Mark(card pan.Token) txn.Mark        { return b.set.Get(card) }
-func (b behind) Learn(card pan.Token, mark txn.Mark) { b.set.Put(card, mark) }
+func (b laggard) Mark(card pan.Token) txn.Mark        { return b.set.Get(card) }
+func (b laggard) Learn(card pan.Token, mark txn.Mark) { b.set.Put(card, mark) }
 
 // openGates starts two engines on the store beside the desk's: one learns from its commits,
 // one follows a real replica that never polls.
 func (w *town) openGates() {
 	w.gates, w.sets = nil, []*blacklist.Set{blacklist.NewSet()}
 	replica := blacklist.NewReplica(blacklist.ReplicaOptions{Source: w.memory})
-	for _, list := range []engine.Blacklist{behind{w.sets[0]}, replica} {
+	for _, list := range []engine.Blacklist{laggard{w.sets[0]}, replica} {
 		e, err := engine.New(engine.Options{Cards: w.memory, Blacklist: list, Policy: w.engine.Policy(), Now: w.now})
 		if err != nil {
 			w.t.Fatal(err)
