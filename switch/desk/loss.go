@@ -257,6 +257,8 @@ type Verdict struct {
 	Amount    txn.Minor
 	Booked    map[txn.Account]txn.Minor // credited to the holder against these
 	Found     bool                      // a finding of a person stands above the rule
+
+	entries int // that are in the ledger
 }
 
 // Judgement judges every transaction of a loss by what is known now.
@@ -379,6 +381,7 @@ const findingNote = "finding"
 
 // book adds an entry that is in the ledger.
 func (v *Verdict) book(r *txn.Record) {
+	v.entries++
 	for _, p := range r.Postings {
 		if strings.HasPrefix(string(p.Account), "loss/") {
 			v.Booked[p.Account] -= p.Amount // a debit of the loss account is a credit of the holder
@@ -454,7 +457,11 @@ func (s *Service) bookVerdict(ctx context.Context, v *Verdict, to txn.Account, w
 		r.Amount, r.Original, r.Liability = entries[a], v.Record.Request, v.Verdict.Bears
 		r.Place = txn.Place{Payee: a}
 		r.Listing.Note = cut(fmt.Sprintf("case %d %s %s", v.Loss, why, v.Verdict.Clause))
-		if err := s.ask(ctx, r); err != nil {
+		answer := s.o.Engine.Authorize(ctx, r)
+		if answer.Err == nil && answer.Decision.Reason == txn.IDReused {
+			continue // booked at another instant: the ledger that was read is behind
+		}
+		if err := settled(&answer.Decision, answer.Err); err != nil {
 			return made, fmt.Errorf("liability of %s: %w", v.Record.Request, err)
 		}
 		made++
@@ -465,10 +472,11 @@ func (s *Service) bookVerdict(ctx context.Context, v *Verdict, to txn.Account, w
 // cut keeps a note within its limit.
 func cut(text string) string { return text[:min(len(text), noteMax)] }
 
-// entryID names an entry by the transaction, what is booked so far and what it books, so
-// that it is made once however often it is judged.
+// entryID names an entry by the transaction, what is booked so far, in how many entries, and
+// what it books, so that it is made once however often it is judged.
 func (s *Service) entryID(v *Verdict, a txn.Account, amount txn.Minor, why string) txn.RequestID {
-	token := s.o.Tokenizer.Derive("liability", fmt.Sprintf("%s|%v|%s|%d|%s", v.Record.Request, v.Booked, a, amount, why))
+	token := s.o.Tokenizer.Derive("liability", fmt.Sprintf("%s|%d|%v|%s|%d|%s", v.Record.Request, v.entries,
+		v.Booked, a, amount, why))
 	return requestID('L', token, 1, 1)
 }
 

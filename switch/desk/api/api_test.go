@@ -285,3 +285,19 @@ func TestDuty_ZZ7_SY9_ThePublishedListOfServices(t *testing.T) {
 		t.Fatalf("%s", r.raw)
 	}
 }
+
+// HD27: wrong data is corrected by the department that is responsible, and by nobody else.
+func TestDuty_HD27_TheResponsibleDepartmentCorrects(t *testing.T) {
+	c := newCounter(t, "handan")
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	r := c.must("li.lei", "desk", "POST", "/v1/desk/commands", `{"card":"`+cardA+`","step":"open_correction",
+	 "with":{`+who+`,"field":"unit","old":"0011223344556677","new":"8899aabbccddeeff"}}`)
+	correct := fmt.Sprintf(`{"card":%q,"step":"close_correction","with":{"case":%v,"corrected":true}}`,
+		cardA, r.body["case"])
+	for _, by := range [][2]string{{"li.lei", "desk"}, {"public_security.wang", "authority"}} {
+		if r := c.ask(by[0], by[1], "POST", "/v1/desk/commands", correct); r.status == http.StatusOK {
+			t.Errorf("%s corrected it", by[0])
+		}
+	}
+	c.must("hr_social_security.chen", "authority", "POST", "/v1/desk/commands", correct)
+}

@@ -45,11 +45,11 @@ func stepTable() map[string]stepEntry {
 		account.ApplyRenewal{}, account.AcceptCase{}, account.RefuseCase{}, account.WithdrawCase{},
 		account.BindTemporary{}, account.MakeCard{}, account.SendProduction{}, account.IssueCard{},
 		account.RequestCancellation{}, account.WaiveAffair{}, account.CompleteCancellation{},
-		account.OpenCorrection{}, account.CloseCorrection{}, account.OpenComplaint{},
+		account.OpenCorrection{}, account.OpenComplaint{},
 		account.AnswerComplaint{}, account.OpenClaim{}, account.PayFee{}, account.WaiveFee{},
 		account.GiveConsent{}, account.WithdrawConsent{})
 	add(confirmRoles, account.ConfirmRelease{}, account.ConfirmCase{})
-	add(authorityRoles, account.Suspend{}, account.Restore{})
+	add(authorityRoles, account.Suspend{}, account.Restore{}, account.CloseCorrection{})
 	add(riskRoles, account.FreezeRisk{}, account.LiftRisk{})
 	add(financeRoles, account.ProposeClaim{}, account.OpenFinding{})
 	return table
