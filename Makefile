@@ -5,13 +5,14 @@ SHELL := /bin/bash
 GO       ?= go
 BIN      := bin/tapswitch
 STACKCTL := bin/stackctl
+CITY_LANG ?= en
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 COMMIT   ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 SOURCES  := $(shell find . -name '*.go' -not -path './.stack/*' -not -name '*_test.go') go.mod go.sum
 export CGO_ENABLED = 0
 
-.PHONY: help build demo demo-bank demo-stack run test test-race check bench fuzz stack-up stack-down generate clean
+.PHONY: help build demo demo-bank demo-cities demo-stack run test test-race check bench fuzz stack-up stack-down generate clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,10 @@ demo: build ## a city's morning with a crash in the middle, nothing needed but G
 
 demo-bank: build ## a shop's day of bank cards between two misbehaving banks, with a crash in the middle
 	$(BIN) bank demo
+
+demo-cities: build ## a card's life under the rules of each of the five cities (CITY_LANG=zh: in Chinese)
+	@for city in handan zhoushan wenzhou shiyan zhengzhou; do \
+		$(BIN) demo --city $$city --lang $(CITY_LANG) || exit 1; echo; done
 
 demo-stack: build stack-up ## the same over real Redis, Kafka and ClickHouse, with the same figures
 	@eval "$$($(STACKCTL) env)" && $(BIN) demo --stack

@@ -37,6 +37,8 @@ type demoOptions struct {
 	serve   bool
 	data    string
 	listen  string
+	city    string
+	lang    string
 	form    cli.Output
 }
 
@@ -49,11 +51,18 @@ func demoCommand() *cobra.Command {
 			"refunds, reversals, frozen cards that get used, requests sent twice, replies that are " +
 			"lost. Half way the switch is killed with SIGKILL and started again. At the end what " +
 			"the terminals saw, what the ledger holds and what the plan expects must be equal to " +
-			"the fen; exit code 0 says that they are. With --serve the switch goes on running.",
+			"the fen; exit code 0 says that they are. With --serve the switch goes on running.\n\n" +
+			"With --city a card's life is played instead, from application to cancellation, under that " +
+			"city's rules: handan, zhoushan, wenzhou, shiyan or zhengzhou.",
 		Example: "  tapswitch demo\n  tapswitch demo --seed 7 --cards 20000 -o json\n" +
-			"  tapswitch demo --serve",
+			"  tapswitch demo --serve\n  tapswitch demo --city handan --lang zh",
 		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return runDemo(c, &o) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.city != "" {
+				return runCityDemo(c, &o)
+			}
+			return runDemo(c, &o)
+		},
 	}
 	flags := c.Flags()
 	flags.Uint64Var(&o.seed, "seed", 1, "the same seed gives the same figures")
@@ -65,6 +74,8 @@ func demoCommand() *cobra.Command {
 	flags.StringVar(&o.listen, "listen", config.Default().Listen,
 		"address of the gate with --serve; without it the demo takes a free one")
 	flags.StringVar(&o.data, "data", "", "keep the data here (default: a directory that is removed)")
+	flags.StringVar(&o.city, "city", "", "play a card's life under the rules of this city")
+	flags.StringVar(&o.lang, "lang", "en", "language of --city: en or zh")
 	o.form.Add(c)
 	return c
 }

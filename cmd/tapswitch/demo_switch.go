@@ -37,6 +37,7 @@ type demoSwitch struct {
 	binary string
 	log    string
 	args   []string
+	env    []string // beside this process's own
 	data   string
 
 	mu    sync.Mutex // guards the fields below
@@ -71,6 +72,7 @@ func (s *demoSwitch) start(ctx context.Context) error {
 	}
 	cmd := exec.Command(s.binary, s.args...)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = append(os.Environ(), s.env...)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("demo: starting the switch: %w", err)
 	}

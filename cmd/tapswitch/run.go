@@ -74,7 +74,14 @@ func run(ctx context.Context, c *config.Config, logTo io.Writer) error {
 	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data_dir: %w", err)
 	}
-	n, err := newNode(ctx, nodeOptions{Config: c, Log: log})
+	now, err := clockOf(c)
+	if err != nil {
+		return err
+	}
+	if now != nil {
+		log.Warn("the clock is not the machine's", "file", os.Getenv(clockFileEnv))
+	}
+	n, err := newNode(ctx, nodeOptions{Config: c, Log: log, Now: now})
 	if err != nil {
 		return err
 	}

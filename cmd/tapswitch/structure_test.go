@@ -153,6 +153,8 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
 		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/finding", "switch/desk/intake", "switch/desk/page",
 		"switch/desk/share", "switch/engine", "switch/notice", "switch/scheme", "switch/store", "switch/txn"},
+	"cmd/tapswitch/citydemo": {"crypto/pan", "crypto/receipt", "switch/account", "switch/bank/message", "switch/blacklist/list",
+		"switch/notice", "switch/scheme", "switch/scheme/duty", "switch/sim", "switch/sim/bankhost", "switch/sim/pos", "switch/txn"},
 	// Clients of a running gate.
 	"cmd/tapswitch/desk": {"cmd/tapswitch/cli", "crypto/receipt"},
 	// What the bank edge counts, as metrics.

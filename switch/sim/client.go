@@ -211,7 +211,7 @@ func (c *Client) try(ctx context.Context, k call, r *Reply) error {
 	if k.terminal == nil {
 		req.Header.Set("Authorization", "Bearer "+k.token)
 	} else {
-		k.terminal.sign(req, k.body, c.now())
+		k.terminal.Sign(req, k.body, c.now())
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -229,8 +229,9 @@ func (c *Client) try(ctx context.Context, k call, r *Reply) error {
 	return nil
 }
 
-func (t *Terminal) sign(req *http.Request, body []byte, now time.Time) {
-	s := Signed{Method: req.Method, Path: req.URL.EscapedPath(), Terminal: t.ID,
+// Sign signs a call of the terminal: its body, and the headers that say who calls and when.
+func (t *Terminal) Sign(req *http.Request, body []byte, now time.Time) {
+	s := Signed{Method: req.Method, Path: req.URL.RequestURI(), Terminal: t.ID,
 		TimestampMS: now.UnixMilli(), Counter: t.counter.Add(1)}
 	req.Header[headerTerminal] = []string{t.ID}
 	req.Header[headerTimestamp] = []string{strconv.FormatInt(s.TimestampMS, 10)}
