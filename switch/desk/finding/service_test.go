@@ -272,6 +272,24 @@ func TestTamperingIsSeen(t *testing.T) {
 	}
 }
 
+// A chain that was cut short is seen by its head.
+func TestHeadIsVerified(t *testing.T) {
+	r := newRig(t)
+	r.scan(use(1, txn.BusBoarding, 1, declined(txn.CardFrozen)))
+	r.scan(use(2, txn.BusBoarding, 2, declined(txn.CardFrozen)))
+	h, version, err := r.s.head(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Number--
+	if err := r.s.put(t.Context(), headKey, h, version); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.s.Verify(t.Context()); !errors.Is(err, ErrEvidence) {
+		t.Errorf("%v", err)
+	}
+}
+
 // crashing fails one write, before or after it was done.
 type crashing struct {
 	store.Registry

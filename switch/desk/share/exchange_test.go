@@ -125,6 +125,12 @@ func TestNothingGoesOutWithoutAnAgreement(t *testing.T) {
 	if len(b.out) != 2 {
 		t.Error("told after the last day of the agreement")
 	}
+	before := r.noted("share transport_office")
+	r.no(r.share.PutConsumer(t.Context(), transport()))
+	r.no(p.Send(t.Context(), record))
+	if len(b.out) != 3 || r.noted("share transport_office") != before+1 {
+		t.Errorf("%d messages, %d audit records of a renewed agreement", len(b.out), r.noted("share")-before)
+	}
 }
 
 // A store that does not answer leaves the message to come again.
