@@ -253,3 +253,32 @@ func TestBehind(t *testing.T) {
 		t.Errorf("%v, %v", from, behind)
 	}
 }
+
+// What the desk writes opens nothing of what somebody else closed, not for a moment: wherever
+// the store stops answering on the way, the card is refused.
+func TestAForeignFreezeIsNotOpenedOnTheWay(t *testing.T) {
+	for n, reached := 0, true; reached; n++ {
+		r := newRig(t, "shiyan")
+		token := r.open(1)
+		q := r.request(txn.Freeze, cardToken(1), 0)
+		q.Listing = txn.Listing{Mark: txn.Mark{Reason: txn.Risk, Scope: txn.AppAll}, Actor: "risk.team"}
+		r.wants(q, txn.ReasonNone)
+		cmd := r.command("hr_social_security.wang", account.Suspend{App: txn.AppSocial, Decision: "D-1", Fault: account.Lent})
+		cmd.By.Role = "hr_social_security"
+		calls := 0
+		reached = false
+		r.memory.SetFault(func(storetest.Op) storetest.Fault {
+			if calls++; calls <= n {
+				return storetest.NoFault
+			}
+			reached = true
+			return storetest.NotApplied
+		})
+		_, err := r.desk.Do(t.Context(), token, cmd)
+		r.memory.SetFault(nil)
+		r.wants(r.request(txn.Purchase, cardToken(1), 1), txn.CardFrozen)
+		if !reached && (err != nil || n < 8 || r.listed(cardToken(1)).Scope != txn.AppAll) {
+			t.Fatalf("after %d calls: %v, %+v", n, err, r.listed(cardToken(1)))
+		}
+	}
+}
