@@ -108,13 +108,13 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
-	shared, err := a.sharing(&o)
+	shared, err := a.sharing(ctx, &o)
 	if err != nil {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
 	a.handler = api.New(api.Options{Desk: a.Desk, Policy: policy, Tokenizer: o.Tokenizer, Engine: o.Engine,
 		Notices: a.Notices, Lists: a.Lists, Tracker: a.Tracker, Signer: a.Signer, Logger: o.Log,
-		Share: shared.share, Findings: shared.findings, Days: shared.days,
+		Share: shared.share, Findings: shared.findings, Days: shared.days, Lags: shared.lags,
 		Importer: intake.New(intake.Options{Engine: o.Engine, Registry: o.Store, Tokenizer: o.Tokenizer,
 			Currency: o.Engine.Policy().Currency, Now: o.Now})})
 	if a.page, err = newPage(a.handler, policy); err != nil {
@@ -123,7 +123,7 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	o.Works.OnDue(engine.DueDocument, a.Desk.Due)
 	o.Works.OnDue(engine.DueMove, a.Desk.DueMoves)
 	o.Works.OnDue(engine.DueNotice, func(due []store.Due) { a.Notices.Due(context.Background(), due) })
-	a.run(&o)
+	a.run(&o, &shared)
 	return a, nil
 }
 
@@ -194,12 +194,15 @@ func (a *Agency) startLists(ctx context.Context, o *Options) error {
 }
 
 // run starts what works by itself.
-func (a *Agency) run(o *Options) {
+func (a *Agency) run(o *Options, shared *shared) {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
 	a.work.Go(func() { a.Lists.Run(ctx) })
 	a.work.Go(func() { a.Tracker.Run(ctx) })
 	a.work.Go(func() { a.sample(ctx) })
+	if shared.platform != nil {
+		a.work.Go(func() { shared.exchange(ctx, o) })
+	}
 	if o.Warehouse == nil {
 		return
 	}

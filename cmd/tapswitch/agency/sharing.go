@@ -3,8 +3,11 @@ package agency
 import (
 	"context"
 	"errors"
+	"slices"
+	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/desk"
 	"github.com/tapswitch/tapswitch/switch/desk/finding"
@@ -17,13 +20,23 @@ type shared struct {
 	share    *share.Service
 	findings *finding.Service
 	days     share.Days
+	platform *share.Platform // nil where no topic is registered
+	topics   []string
+}
+
+// lags tells how late the topics are; none are without a platform.
+func (s *shared) lags() []share.Lag {
+	if s.platform == nil {
+		return []share.Lag{}
+	}
+	return s.platform.Lags()
 }
 
 // ridesDayMax is how many rides at preference one person makes on a day before it is
 // evidence; nothing follows from it by itself.
 const ridesDayMax = 20
 
-func (a *Agency) sharing(o *Options) (s shared, err error) {
+func (a *Agency) sharing(ctx context.Context, o *Options) (s shared, err error) {
 	s.share, err = share.New(share.Options{Desk: a.Desk, Policy: a.Policy, Cards: o.Store, Registry: o.Store,
 		Tokenizer: o.Tokenizer, Logger: o.Log})
 	if err != nil {
@@ -36,7 +49,69 @@ func (a *Agency) sharing(o *Options) (s shared, err error) {
 	if o.Warehouse != nil {
 		s.days = ledgerDays{o.Warehouse}
 	}
-	return s, err
+	if err != nil || len(o.Brokers) == 0 {
+		return s, err
+	}
+	return s, s.openPlatform(ctx)
+}
+
+// openPlatform makes the adapter for the inbound topics that are registered. Records go out to
+// units by exports; parties get their notices by topics of their own.
+func (s *shared) openPlatform(ctx context.Context) error {
+	e, err := s.share.Exchange(ctx)
+	if err != nil || len(e.Inbound) == 0 {
+		return err
+	}
+	for topic := range e.Inbound {
+		s.topics = append(s.topics, topic)
+	}
+	slices.Sort(s.topics)
+	s.platform, err = s.share.NewPlatform(share.Exchange{Inbound: e.Inbound}, nil)
+	return err
+}
+
+// exchangeGroup is the group of all processes of a switch; exchangePause comes after a fault.
+const (
+	exchangeGroup = "tapswitch-exchange"
+	exchangePause = 10 * time.Second
+)
+
+// exchange takes what suppliers send by the platform until ctx ends. After a fault it begins
+// anew behind the last message that was done.
+func (s *shared) exchange(ctx context.Context, o *Options) {
+	for ctx.Err() == nil {
+		in := platformMessages{feed.NewSubscriber(o.Brokers, exchangeGroup, s.topics), nil}
+		err := errors.Join(s.platform.Run(ctx, &in), in.from.Close())
+		if ctx.Err() != nil {
+			return
+		}
+		o.Log.Warn("the exchange platform", "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(exchangePause):
+		}
+	}
+}
+
+// platformMessages are the messages of the platform, one at a time.
+type platformMessages struct {
+	from *feed.Subscriber
+	last *feed.Received
+}
+
+// Fetch implements share.Messages.
+func (p *platformMessages) Fetch(ctx context.Context) (share.Message, error) {
+	r, err := p.from.Fetch(ctx)
+	if err != nil {
+		return share.Message{}, err
+	}
+	p.last = &r
+	return share.Message{Topic: r.Topic, Key: r.Key, Body: r.Body, Headers: r.Headers, At: txn.MillisOf(r.At)}, nil
+}
+
+// Done implements share.Messages.
+func (p *platformMessages) Done(ctx context.Context, _ share.Message) error {
+	return p.from.Done(ctx, p.last)
 }
 
 // about tells findings what is known of a card's holder. Whatever says that the card was

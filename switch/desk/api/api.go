@@ -72,7 +72,9 @@ type Options struct {
 	Findings *finding.Service
 	Days     share.Days
 	Up       func(terminal string) bool
-	Logger   *slog.Logger
+	// Lags tells how late the topics of the exchange platform are.
+	Lags   func() []share.Lag
+	Logger *slog.Logger
 }
 
 type server struct {

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -35,6 +37,8 @@ func (s *server) mountSharing() {
 			{"PUT /v1/desk/suppliers/{name}", admin, s.putSupplier},
 			{"DELETE /v1/desk/suppliers/{name}", admin, s.removeSupplier},
 			{"POST /v1/desk/suppliers/{name}/batches", []string{roleDesk, roleAuthority, roleAdmin}, s.deliver},
+			{"GET /v1/desk/exchange", readers, s.exchange},
+			{"PUT /v1/desk/exchange", admin, s.putExchange},
 			{"POST /v1/desk/accounts:copy", []string{roleDesk}, s.copyOf},
 			{"POST /v1/desk/retention", []string{roleAdmin, roleSupervisor}, s.retention},
 			{"PUT /v1/desk/terminals/{id}/equipment", admin, s.putEquipment},
@@ -335,4 +339,33 @@ func (s *server) collected(x *call) error {
 	}
 	x.answer(map[string]any{"city": s.o.Desk.City(), "collected": all})
 	return nil
+}
+
+// exchange tells the topics of the city's exchange platform and how late each is.
+func (s *server) exchange(x *call) error {
+	e, err := s.o.Share.Exchange(x.ctx)
+	if err != nil {
+		return err
+	}
+	lags := []share.Lag{}
+	if s.o.Lags != nil {
+		lags = s.o.Lags()
+	}
+	x.answer(map[string]any{"exchange": e, "lags": lags})
+	return nil
+}
+
+// putExchange registers the topics, for the next start.
+func (s *server) putExchange(x *call) error {
+	body, err := x.body()
+	if err != nil {
+		return err
+	}
+	var e share.Exchange
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil {
+		return badBody(errors.New("want inbound and outbound, objects by topic"))
+	}
+	return s.done(x, "put_exchange", "exchange", s.o.Share.PutExchange(x.ctx, e))
 }

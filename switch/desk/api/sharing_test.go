@@ -126,6 +126,13 @@ func TestSuppliersDeliver(t *testing.T) {
 	if r := c.must("wang", "supervisor", "GET", "/v1/desk/suppliers", ""); !strings.Contains(r.raw, `"completeness":100`) {
 		t.Errorf("%s", r.raw)
 	}
+	c.must("root", "admin", "PUT", "/v1/desk/exchange", `{"inbound":{"city.civil":{"supplier":"civil_affairs","format":"csv"}}}`)
+	if r := c.ask("root", "admin", "PUT", "/v1/desk/exchange", `{"topics":{}}`); r.code() != "body_invalid" {
+		t.Errorf("%s", r.raw)
+	}
+	if r := c.must("wang", "viewer", "GET", "/v1/desk/exchange", ""); !strings.Contains(r.raw, "city.civil") {
+		t.Errorf("%s", r.raw)
+	}
 	c.must("root", "admin", "DELETE", "/v1/desk/suppliers/civil_affairs", "")
 }
 

@@ -66,6 +66,23 @@ func topicName(s string) bool {
 	return true
 }
 
+const exchangeKey = "share/exchange"
+
+// PutExchange registers the topics; a process goes by them from its next start on.
+func (s *Service) PutExchange(ctx context.Context, e Exchange) error {
+	if err := e.Check(); err != nil {
+		return err
+	}
+	return s.replace(ctx, exchangeKey, &e)
+}
+
+// Exchange returns the registered topics, none where there are none.
+func (s *Service) Exchange(ctx context.Context) (Exchange, error) {
+	var e Exchange
+	_, err := s.read(ctx, exchangeKey, &e)
+	return e, err
+}
+
 // Message is one of the platform's. At is when the platform took it.
 type Message struct {
 	Topic   string

@@ -162,6 +162,13 @@ func TestTopicsAreChecked(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := r.share.PutExchange(t.Context(), Exchange{Inbound: map[string]Inbound{"": {}}}); !errors.Is(err, ErrConfig) {
+		t.Errorf("registered: %v", err)
+	}
+	r.no(r.share.PutExchange(t.Context(), exchange()))
+	if e, err := r.share.Exchange(t.Context()); err != nil || e.Inbound["city.civil.life"].Supplier != "civil_affairs" {
+		t.Errorf("%+v, %v", e, err)
+	}
 	if _, err := r.share.NewPlatform(exchange(), nil); !errors.Is(err, ErrConfig) {
 		t.Errorf("no publisher: %v", err)
 	}
