@@ -3,11 +3,12 @@
 // `tapswitch demo --city` runs.
 //
 // Everything goes over the ways that the real ones take: operators with tokens and signed
-// terminals over HTTP, parties that get webhooks and answer them signed, a gate that opens
-// lists with the published key, a bank over ISO 8583. The package decides nothing: what it
-// prints is what the switch answered, and each claim is held against the rules; one that does
-// not hold is told and makes the whole not hold. Days pass by the switch's clock file, which
-// the package moves on; within a scene time runs as everywhere.
+// terminals over HTTP, parties that get webhooks and answer them signed, gates that open lists
+// with the agency's public key, a bank over ISO 8583, for its purchases and for its notices.
+// The package decides nothing: what it prints is what the switch answered, and each claim is
+// held against the rules; one that does not hold is told and makes the whole not hold. Days
+// pass by the switch's clock file, which the package moves on; within a scene time runs as
+// everywhere.
 //
 // Amounts are fen, instants local time of the cities (UTC+8). One Run at a time a directory;
 // it ends every process and server that it started. It keeps no data and prints no card number.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/switch/account"
+	"github.com/tapswitch/tapswitch/switch/sim/bankhost"
 )
 
 // The loss at a bad moment: two bank purchases are under way, one gate is off line with a list
@@ -65,7 +66,7 @@ func (s *story) lossReport(channel string) {
 // underWay lets the report come while the bank has two purchases before it: one it answers
 // late, one never. Neither may become an approval.
 func (s *story) underWay(freeze func()) {
-	before := s.t.bank.Summary().Counts.Requests
+	before := s.purchases()
 	codes := make(chan [2]string, 2)
 	amounts := []int64{1013, 2017}
 	for i, fen := range amounts {
@@ -79,7 +80,7 @@ func (s *story) underWay(freeze func()) {
 		}()
 	}
 	s.fail(await(s.ctx, "the bank to have both purchases", func() (bool, error) {
-		return s.t.bank.Summary().Counts.Requests >= before+2, nil
+		return s.purchases() >= before+2, nil
 	}))
 	freeze()
 	var got [][2]string
@@ -104,6 +105,11 @@ func (s *story) underWay(freeze func()) {
 			"一笔应答过迟、一笔无应答:均拒绝并冲正"}, "")
 }
 
+// purchases is how many the bank was asked for.
+func (s *story) purchases() int64 {
+	return s.t.bank.Summary().Counts.Kinds[bankhost.Purchase]
+}
+
 // refusedNow shows the card everywhere on line.
 func (s *story) refusedNow() {
 	what := Text{"refused on line from the report on", "挂失后联机即拒绝"}
@@ -119,10 +125,10 @@ func (s *story) refusedNow() {
 	}
 	v, err = s.library.verify(s.ctx, s.chip, "identity")
 	s.want(v, err, "card_frozen", Text{"a lost card proves nobody's identity", "挂失卡不能作身份凭证"}, "")
-	asked := s.t.bank.Summary().Counts.Requests
+	asked := s.purchases()
 	s.sell(700, "62", Text{"the bank account is refused, and never held back (no pick-up code)",
 		"银行账户交易被拒,不吞卡"}, "")
-	s.check(s.t.bank.Summary().Counts.Requests == asked, Text{"the bank is not even asked",
+	s.check(s.purchases() == asked, Text{"the bank is not even asked",
 		"不再询问银行"}, "", "")
 	s.event(theThief, Text{"bus, shop, electronic card, identity, bank: all refused on line",
 		"公交、消费、电子卡、身份验证、银行:联机全部拒绝"}, "")

@@ -16,10 +16,12 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/switch/notice"
+	"github.com/tapswitch/tapswitch/switch/sim/bankhost"
 )
 
-// parties are the bodies that have to act on notices, on a server of their own. They prove
-// receipt at once with a signed call-back, and effect when the story has them act.
+// parties are the bodies that have to act on notices, on a server of their own; the bank gets
+// its notices over its link. They prove receipt at once, with a signed call-back or the answer
+// on the link, and effect when the story has them act.
 type parties struct {
 	clock  *clock
 	server *http.Server
@@ -30,6 +32,8 @@ type parties struct {
 	mu       sync.Mutex
 	secrets  map[string][]byte // by party
 	received []wire
+	acted    map[string]bool // by where it is said
+	bank     *bankhost.Host
 }
 
 // wire is a notice as a party gets it.
@@ -40,17 +44,17 @@ type wire struct {
 	Card        string    `json:"card"`
 	Acknowledge string    `json:"acknowledge"`
 	at          time.Time // received
-	acted       bool
 }
 
 const keyID = "k1"
 
-func newParties(c *clock) (*parties, error) {
+func newParties(c *clock, bank *bankhost.Host) (*parties, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("parties: %w", err)
 	}
-	p := &parties{clock: c, addr: ln.Addr().String(), secrets: map[string][]byte{}}
+	p := &parties{clock: c, addr: ln.Addr().String(), secrets: map[string][]byte{},
+		acted: map[string]bool{}, bank: bank}
 	p.server = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Second}
 	p.work.Go(func() { _ = p.server.Serve(ln) }) // until close
 	return p, nil
@@ -70,6 +74,10 @@ func (p *parties) add(ctx context.Context, t *town, m member) error {
 	name := m.name
 	body := doc{"title": m.title, "kind": m.kind, "scopes": []string{"all"}, "channel": "webhook",
 		"url": "http://" + p.addr + "/" + name, "answer": "explicit", "clause": m.clause}
+	if name == "bank" {
+		delete(body, "url")
+		body["channel"], body["link"], body["answer"] = "issuer_link", bankLink, "response"
+	}
 	if err := t.call(ctx, request{t.admin, http.MethodPut, "/v1/desk/parties/" + name, body},
 		nil); err != nil {
 		return err
@@ -146,22 +154,53 @@ func (p *parties) answer(ctx context.Context, n *wire, what doc) error {
 	return nil
 }
 
-// act lets a party do what its notices ask for, now, and say so; it returns how many there were.
+// act lets a party do what its notices ask for, now, and say so; it returns how many there
+// were. What could not be said is left for the next try.
 func (p *parties) act(ctx context.Context, party string) (int, error) {
+	done := 0
+	var errs []error
+	now := p.clock.now()
+	for _, n := range p.pending(party) {
+		what := doc{"effective_at": now}
+		if !n.at.IsZero() {
+			what["received_at"] = n.at
+		}
+		if err := p.answer(ctx, &n, what); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		done++
+		p.mu.Lock()
+		p.acted[n.Acknowledge] = true
+		p.mu.Unlock()
+	}
+	return done, errors.Join(errs...)
+}
+
+// pending are the notices that a party has and has not acted on. Those of the bank stand in its
+// own book, as they came over its link; its answer there was the proof of receipt.
+func (p *parties) pending(party string) (all []wire) {
 	p.mu.Lock()
-	var todo []wire
-	for i := range p.received {
-		if n := &p.received[i]; n.Party == party && !n.acted {
-			n.acted = true
-			todo = append(todo, *n)
+	defer p.mu.Unlock()
+	notices := p.received
+	if party == "bank" {
+		notices = nil
+		for _, e := range p.bank.Book().Entries {
+			said := map[string]string{}
+			for part := range strings.SplitSeq(e.Text, ";") {
+				name, value, _ := strings.Cut(part, "=")
+				said[name] = value
+			}
+			if e.Kind == bankhost.Notice && said["notice"] != "" {
+				notices = append(notices, wire{Notice: said["notice"], Kind: said["kind"], Party: party,
+					Card: said["card"], Acknowledge: "/v1/notices/" + said["notice"] + "/parties/bank/ack"})
+			}
 		}
 	}
-	p.mu.Unlock()
-	var errs []error
-	at := p.clock.now()
-	for i := range todo {
-		errs = append(errs, p.answer(ctx, &todo[i], doc{"received_at": todo[i].at,
-			"effective_at": at}))
+	for _, n := range notices {
+		if n.Party == party && !p.acted[n.Acknowledge] {
+			all = append(all, n)
+		}
 	}
-	return len(todo), errors.Join(errs...)
+	return all
 }

@@ -26,6 +26,7 @@ const (
 	clockEnv = "TAPSWITCH_CLOCK_FILE"
 	// cardBIN and bankBIN begin the test numbers of the cards and of the bank's accounts.
 	cardBIN, bankBIN = "310480", "622260"
+	bankLink         = "b0"
 	bankTimeout      = 1500 * time.Millisecond
 	// slowEnds and lostEnds are amounts that the bank answers late, or never.
 	slowEnds, lostEnds = "13", "17"
@@ -112,7 +113,7 @@ func newTown(ctx context.Context, o *Options) (t *town, err error) {
 	if t.admin, err = t.node.Secret(t.node.AdminToken); err != nil {
 		return nil, err
 	}
-	if t.parties, err = newParties(t.clock); err != nil {
+	if t.parties, err = newParties(t.clock, t.bank); err != nil {
 		return nil, err
 	}
 	t.parties.gate.Store(&t.node.Gate)
