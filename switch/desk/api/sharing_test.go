@@ -59,7 +59,7 @@ func TestUnitsAskForWhatWasAgreed(t *testing.T) {
 	c := newCounter(t, "handan").withSharing(nil, noHolder)
 	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
 	ask := func(body string) *reply {
-		return c.ask("zhao", "authority", "POST", "/v1/desk/consumers/transport_office/query", body)
+		return c.ask("transport_office.zhao", "authority", "POST", "/v1/desk/consumers/transport_office/query", body)
 	}
 	query := `{"card":"` + cardA + `","with":{"purpose":"dispute"}}`
 	if r := ask(query); r.code() != "consumer_unknown" || r.status != http.StatusNotFound {
@@ -75,6 +75,9 @@ func TestUnitsAskForWhatWasAgreed(t *testing.T) {
 	r := ask(query)
 	if person, _ := r.body["person"].(map[string]any); r.status != http.StatusOK || person["alive"] != true || len(person) != 1 {
 		t.Fatalf("%s", r.raw)
+	}
+	if r := c.ask("police.zhao", "authority", "POST", "/v1/desk/consumers/transport_office/query", query); r.status != http.StatusForbidden {
+		t.Errorf("an operator of another unit: %s", r.raw)
 	}
 	for body, want := range map[string]string{
 		`{"card":"` + cardA + `","with":{"purpose":"research"}}`:                     "purpose_not_agreed",
