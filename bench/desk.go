@@ -18,7 +18,7 @@ const (
 	deskConnections = 64
 	deskLoad        = 0.3
 	// importRate is what an import is paced to, cards a second.
-	importRate = 15_000
+	importRate = 12_000
 	importPath = "/v1/desk/freezes:import"
 )
 

@@ -42,7 +42,7 @@ type Options struct {
 	Registry  store.Registry
 	Tokenizer *pan.Tokenizer
 	Currency  txn.Currency // CNY by default
-	// PerSecond is how many cards are frozen a second; 0 for 15,000.
+	// PerSecond is how many cards are frozen a second; 0 for 12,000.
 	PerSecond int
 	// Now is the switch's clock; nil for the system's. Pause waits between two lists; nil
 	// for a timer.
@@ -62,7 +62,7 @@ const (
 	// IDMax bounds the bytes of an import's id.
 	IDMax = 64
 
-	perSecondDefault = 15_000
+	perSecondDefault = 12_000
 	// triesMax bounds the tries of one list, with retryPause between.
 	triesMax   = 5
 	retryPause = 200 * time.Millisecond
@@ -324,7 +324,7 @@ func (p *pace) rest(took time.Duration) time.Duration {
 	case p.usual == 0 || took < p.usual:
 		p.usual = took
 	default:
-		p.usual += (took - p.usual) / 16
+		p.usual += (took - p.usual) / 64
 	}
 	pause := p.every - took - p.debt
 	p.debt = 0
