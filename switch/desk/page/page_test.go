@@ -164,6 +164,7 @@ func TestTheCityInBothLanguages(t *testing.T) {
 	en := look(t, d, "/freezes?lang=en")
 	en.has(t, `lang="en"`, "Handan resident card", "75.0 %", "3 of 4 gates hold this list", "behind: 1",
 		"GATE&lt;4&gt;", "LATE, past the deadline and not done: 1", "****4321", "HD19",
+		"Coverage after publication: 1 min 25.0 % · 30 min 75.0 %",
 		"bank", "Done, took 19 min", "Public transport operators", "80 min left",
 		"utility", "LATE by 18 min, not done", "counted from sending", "hrss", "Not told yet", "webhook: status 503",
 		"Done, but LATE by 10 min", "Late in the last 30 days", "not effective yet")
