@@ -48,7 +48,7 @@ func (n *node) startDesk(ctx context.Context) error {
 		o.Warehouse = n.wh
 	}
 	if c.Feed.Kind == "kafka" {
-		o.Brokers = c.Feed.Brokers
+		o.Brokers, o.RecordsTopic = c.Feed.Brokers, c.Feed.Topic
 	}
 	if c.Bank.File != "" {
 		o.Links = &n.links

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // Subscriber reads single messages of others from topics, such as the city's exchange
@@ -50,6 +52,13 @@ func (s *Subscriber) Fetch(ctx context.Context) (Received, error) {
 		r.Headers[h.Key] = string(h.Value)
 	}
 	return r, nil
+}
+
+// Record reads a message of the records topic; an error says that it holds none that can be
+// booked.
+func (r *Received) Record() (txn.Record, error) {
+	it := messageItem(&r.raw)
+	return it.record, it.fault
 }
 
 // Done says that everything up to r in its partition need not come again; it is durable on

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/segmentio/kafka-go"
+
+	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // What is done does not come again, what is not done comes to the next of the group.
@@ -57,4 +60,20 @@ func TestSubscriber(t *testing.T) {
 		t.Fatal(err)
 	}
 	read(3, 4, 4)
+}
+
+// A message of the records topic is a record; another is none.
+func TestReceivedRecord(t *testing.T) {
+	c := warehousetest.NewChain(5)
+	c.Epoch(9)
+	want := c.Next(9)
+	r := Received{raw: kafka.Message{Partition: 9, Key: appendKey(nil, want.Position, want.BusinessDate),
+		Value: txn.AppendRecord(nil, &want)}}
+	if got, err := r.Record(); err != nil || got.Position != want.Position || got.Card != want.Card {
+		t.Errorf("%s, %v", got.Position, err)
+	}
+	r.raw.Value = []byte("x")
+	if _, err := r.Record(); err == nil {
+		t.Error("garbage is a record")
+	}
 }

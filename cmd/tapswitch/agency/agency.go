@@ -47,6 +47,8 @@ type Options struct {
 	Warehouse warehouse.Reader
 	// Brokers are where parties with a topic are told; none without them.
 	Brokers []string
+	// RecordsTopic is the topic of settled records, from which units' topics are filled.
+	RecordsTopic string
 	// Links tells banks over their links; nil where there is no bank edge.
 	Links notice.LinkNotifier
 	// PlainHTTP allows webhooks without TLS.
@@ -200,9 +202,7 @@ func (a *Agency) run(o *Options, shared *shared) {
 	a.work.Go(func() { a.Lists.Run(ctx) })
 	a.work.Go(func() { a.Tracker.Run(ctx) })
 	a.work.Go(func() { a.sample(ctx) })
-	if shared.platform != nil {
-		a.work.Go(func() { shared.exchange(ctx, o) })
-	}
+	shared.run(ctx, o, &a.work)
 	if o.Warehouse == nil {
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -21,7 +22,8 @@ type shared struct {
 	findings *finding.Service
 	days     share.Days
 	platform *share.Platform // nil where no topic is registered
-	topics   []string
+	topics   []string        // of suppliers
+	sends    bool            // topics of units are registered
 }
 
 // lags tells how late the topics are; none are without a platform.
@@ -52,36 +54,58 @@ func (a *Agency) sharing(ctx context.Context, o *Options) (s shared, err error) 
 	if err != nil || len(o.Brokers) == 0 {
 		return s, err
 	}
-	return s, s.openPlatform(ctx)
+	return s, s.openPlatform(ctx, o, a.publisher)
 }
 
-// openPlatform makes the adapter for the inbound topics that are registered. Records go out to
-// units by exports; parties get their notices by topics of their own.
-func (s *shared) openPlatform(ctx context.Context) error {
+// openPlatform makes the adapter for the topics that are registered.
+func (s *shared) openPlatform(ctx context.Context, o *Options, out *feed.Publisher) error {
 	e, err := s.share.Exchange(ctx)
-	if err != nil || len(e.Inbound) == 0 {
+	if err != nil || len(e.Inbound)+len(e.Outbound) == 0 {
 		return err
 	}
 	for topic := range e.Inbound {
 		s.topics = append(s.topics, topic)
 	}
 	slices.Sort(s.topics)
-	s.platform, err = s.share.NewPlatform(share.Exchange{Inbound: e.Inbound}, nil)
+	if len(e.Outbound) > 0 && o.RecordsTopic == "" {
+		return errors.New("topics for units are registered, and there is no topic of records to fill them from")
+	}
+	s.sends = len(e.Outbound) > 0
+	s.platform, err = s.share.NewPlatform(e, unitTopics{out})
 	return err
 }
 
-// exchangeGroup is the group of all processes of a switch; exchangePause comes after a fault.
+// unitTopics hands records to the topics of units.
+type unitTopics struct{ p *feed.Publisher }
+
+// Publish implements share.Publisher.
+func (u unitTopics) Publish(ctx context.Context, m share.Message) error {
+	return u.p.Publish(ctx, m.Topic, feed.Message{Key: m.Key, Body: m.Body})
+}
+
+// The groups of all processes of a switch: one takes from suppliers, one gives to units.
 const (
 	exchangeGroup = "tapswitch-exchange"
+	unitsGroup    = "tapswitch-units"
+	// exchangePause comes after a fault.
 	exchangePause = 10 * time.Second
 )
 
-// exchange takes what suppliers send by the platform until ctx ends. After a fault it begins
-// anew behind the last message that was done.
-func (s *shared) exchange(ctx context.Context, o *Options) {
+// run works until ctx ends.
+func (s *shared) run(ctx context.Context, o *Options, work *sync.WaitGroup) {
+	if len(s.topics) > 0 {
+		work.Go(func() { again(ctx, o, s.take) })
+	}
+	if s.sends {
+		work.Go(func() { again(ctx, o, s.give) })
+	}
+}
+
+// again runs f until ctx ends, anew after each fault: it begins behind the last message that
+// was done.
+func again(ctx context.Context, o *Options, f func(context.Context, *Options) error) {
 	for ctx.Err() == nil {
-		in := platformMessages{feed.NewSubscriber(o.Brokers, exchangeGroup, s.topics), nil}
-		err := errors.Join(s.platform.Run(ctx, &in), in.from.Close())
+		err := f(ctx, o)
 		if ctx.Err() != nil {
 			return
 		}
@@ -89,6 +113,32 @@ func (s *shared) exchange(ctx context.Context, o *Options) {
 		select {
 		case <-ctx.Done():
 		case <-time.After(exchangePause):
+		}
+	}
+}
+
+// take takes what suppliers send.
+func (s *shared) take(ctx context.Context, o *Options) error {
+	in := platformMessages{feed.NewSubscriber(o.Brokers, exchangeGroup, s.topics), nil}
+	return errors.Join(s.platform.Run(ctx, &in), in.from.Close())
+}
+
+// give sends settled records to the topics of units. What cannot be read is the ledger's to
+// report.
+func (s *shared) give(ctx context.Context, o *Options) error {
+	in := feed.NewSubscriber(o.Brokers, unitsGroup, []string{o.RecordsTopic})
+	for {
+		m, err := in.Fetch(ctx)
+		if err == nil {
+			if r, bad := m.Record(); bad == nil && !r.Kind.IsMarker() && r.Kind != txn.Desk {
+				err = s.platform.Send(ctx, &r)
+			}
+		}
+		if err == nil {
+			err = in.Done(ctx, &m)
+		}
+		if err != nil {
+			return errors.Join(err, in.Close())
 		}
 	}
 }

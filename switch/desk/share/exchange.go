@@ -219,6 +219,9 @@ func (p *Platform) send(ctx context.Context, topic string, to Outbound, r *txn.R
 		}
 		o.stream = t
 	}
+	if p.s.dayOf(r.ReceivedAt) < o.stream.c.From {
+		return nil // of before the agreement
+	}
 	line, refusal, err := o.stream.Line(ctx, r)
 	if refusal != RefusalNone {
 		o.stream = nil // asked for anew with the next record: the agreement may be renewed

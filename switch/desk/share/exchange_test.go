@@ -125,8 +125,11 @@ func TestNothingGoesOutWithoutAnAgreement(t *testing.T) {
 	if len(b.out) != 2 {
 		t.Error("told after the last day of the agreement")
 	}
+	early := *record
+	early.ReceivedAt = txn.MillisOf(transport().From.Time()) - dayMS
 	before := r.noted("share transport_office")
 	r.no(r.share.PutConsumer(t.Context(), transport()))
+	r.no(p.Send(t.Context(), &early))
 	r.no(p.Send(t.Context(), record))
 	if len(b.out) != 3 || r.noted("share transport_office") != before+1 {
 		t.Errorf("%d messages, %d audit records of a renewed agreement", len(b.out), r.noted("share")-before)

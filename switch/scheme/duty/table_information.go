@@ -40,8 +40,6 @@ var information = []Duty{
 		How: "topics by configuration carry suppliers' batches in and minimised records " +
 			"out; the lag of each topic is measured",
 		Test: "switch/desk/share.TestDuty_SY8_ThroughTheExchangePlatform",
-		Pending: "the running switch takes suppliers' batches from the platform and sends notices " +
-			"to it; records go to units' topics in the test only",
 	},
 	{
 		ID:      "SY10-incidents",
