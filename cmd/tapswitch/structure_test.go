@@ -169,7 +169,7 @@ var lattice = map[string][]string{
 // libraries names every library and the one package that may import it. A second name
 // needs a reason.
 var libraries = map[string][]string{
-	"github.com/valyala/fasthttp":            {"switch/gate", "switch/gate/adapt", "bench"},
+	"github.com/valyala/fasthttp": {"switch/gate", "switch/gate/adapt", "bench"},
 	// The benchmark holds it, as it comes, against our use of it.
 	"github.com/moov-io/iso8583":             {"switch/bank/message", "bench/iso"},
 	"github.com/redis/go-redis/v9":           {"switch/store/redisstore"},
