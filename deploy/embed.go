@@ -1,10 +1,10 @@
 // Package deploy holds what is installed beside the binary, so that the binary carries it:
-// the ClickHouse tables of the ledger, and the policy files of the cities with the calendar
-// of working days.
+// the ClickHouse tables of the ledger, the policy files of the cities with the calendar of
+// working days, and examples of tariffs.
 //
 // The files are read-only and the same in every build of one version. The package does
 // nothing with them; ledger/warehouse/clickhouse applies the tables and keeps their
-// checksums, switch/scheme reads the policies.
+// checksums, switch/scheme reads the policies, switch/fare/tariff the tariffs.
 package deploy
 
 import (
@@ -18,6 +18,9 @@ var ddl embed.FS
 //go:embed schemes/*.yaml
 var schemes embed.FS
 
+//go:embed tariffs/*.yaml
+var tariffs embed.FS
+
 // ClickHouseDDL returns the migrations of the ledger's ClickHouse database, in files that
 // sort in the order in which they are applied: "0001_records.sql". A file that was released
 // never changes; a change is a new file.
@@ -25,6 +28,9 @@ func ClickHouseDDL() fs.FS { return below(ddl, "clickhouse") }
 
 // Schemes returns the policy files, one a city ("handan.yaml"), and "calendar.yaml".
 func Schemes() fs.FS { return below(schemes, "schemes") }
+
+// Tariffs returns the tariff files: "shenzhen.yaml", and "example.yaml" with every rule.
+func Tariffs() fs.FS { return below(tariffs, "tariffs") }
 
 func below(files embed.FS, dir string) fs.FS {
 	sub, err := fs.Sub(files, dir)

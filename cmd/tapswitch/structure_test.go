@@ -44,12 +44,15 @@ var lattice = map[string][]string{
 		"crypto/pinblock", "crypto/purse", "crypto/qr", "crypto/sm", "crypto/tlv"},
 
 	// The words and the rules.
-	"switch/txn":       {"crypto/pan"},
-	"switch/card":      {"crypto/pan", "switch/txn"},
-	"switch/account":   {"crypto/pan", "switch/txn", "switch/card"},
-	"switch/fare":      {"switch/txn"},
-	"switch/store":     {"crypto/pan", "switch/txn"},
-	"switch/blacklist": {"crypto/pan", "switch/txn", "switch/store"},
+	"switch/txn":     {"crypto/pan"},
+	"switch/card":    {"crypto/pan", "switch/txn"},
+	"switch/account": {"crypto/pan", "switch/txn", "switch/card"},
+	"switch/fare":    {"switch/txn"},
+	// Tariffs with transfers, caps and passes: the price of a tap, the files, what imports them.
+	"switch/fare/price":  {"switch/txn"},
+	"switch/fare/tariff": {"switch/txn", "switch/fare/price"},
+	"switch/store":       {"crypto/pan", "switch/txn"},
+	"switch/blacklist":   {"crypto/pan", "switch/txn", "switch/store"},
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
 		"switch/blacklist/list/fuse"},
 	"switch/blacklist/list/fuse": {},
@@ -192,7 +195,7 @@ var libraries = map[string][]string{
 		"cmd/tapswitch/tools"},
 	// Message specifications are YAML files whose errors name the line; texts are GB18030.
 	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank/emv", "switch/bank/setup",
-		"switch/scheme"},
+		"switch/scheme", "switch/fare/tariff"},
 	"golang.org/x/text": {"switch/bank/message"},
 	// A histogram of latencies: the benchmark's, and what the demo's terminals saw.
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "switch/sim"},
@@ -218,6 +221,8 @@ var pure = map[string][]string{
 		"time"},
 	"switch/card": {"encoding/binary", "errors", "fmt", "slices"},
 	"switch/fare": {"errors", "fmt", "maps", "slices"},
+	"switch/fare/price": {"cmp", "errors", "fmt", "slices", "strconv", "strings",
+		"time"},
 	"switch/account": {"crypto/sha256", "encoding/binary",
 		"encoding/hex", "encoding/json", "errors", "fmt", "slices"},
 	"switch/liability": {"fmt"},
