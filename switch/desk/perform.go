@@ -142,7 +142,7 @@ func (s *Service) enrol(ctx context.Context, token pan.Token, doc *account.Accou
 	r := s.effectRequest(txn.Enrol, e.Carrier, token, e)
 	r.Last4 = e.Last4
 	r.Enrolment = txn.Enrolment{Apps: e.Card.Apps, Rider: e.Card.Rider, ExpiresOn: e.Card.ExpiresOn,
-		Issuer: e.Issuer}
+		Issuer: e.Issuer, Account: token}
 	a := s.o.Engine.Authorize(ctx, r)
 	exists := a.Err == nil && (a.Decision.Reason == txn.CardExists || a.Decision.Reason == txn.CardFrozen)
 	if err := settled(&a.Decision, a.Err); err != nil && !exists {

@@ -94,7 +94,7 @@ func frozenCard(t *testing.T, reason txn.FreezeReason, scope txn.App) {
 		w.exit("Luohu"), w.entry("Luohu"), w.board("FREE"), w.purchase(1), w.load(1),
 		w.refund(returned, 1), w.request(txn.Balance),
 	} {
-		if closed&closedBy(r.Kind) != 0 && (r.Kind != txn.Refund || reason.Terminal()) {
+		if closed&closedBy(r.Kind) != 0 {
 			w.refused(r, want)
 		} else {
 			w.must(r)
@@ -179,11 +179,12 @@ func TestFreezeOfAnUnknownCard(t *testing.T) {
 	if w.result.Final {
 		t.Error("\"already frozen\" was answered from memory")
 	}
-	w.must(w.request(txn.Enrol)) // and stays frozen
-	w.refused(w.request(txn.Balance), txn.CardFrozen)
+	w.refused(w.request(txn.Enrol), txn.CardFrozen)
 	if w.result.Final {
 		t.Error("\"frozen\" was answered from memory")
 	}
+	w.must(w.request(txn.Enrol, func(r *txn.Request) { r.Enrolment.Account = token(9) }))
+	w.refused(w.request(txn.Balance), txn.CardFrozen) // a carrier of a frozen account stays frozen
 	w.must(w.request(txn.Release))
 	w.refused(w.request(txn.Release), txn.NotListed)
 	if w.result.Final {

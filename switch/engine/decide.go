@@ -218,14 +218,14 @@ func (d *decider) served() bool {
 		d.v.Mark.Frozen(closedBy(d.r.Kind))
 }
 
-// credited reports whether the request lets nobody spend: a refund gives the holder money,
-// and what a replaced card is owed goes to its successor.
+// credited reports whether the request lets nobody spend: what a replaced card is owed goes to
+// its successor, and a new carrier of a frozen account is enrolled and stays frozen.
 func (d *decider) credited() bool {
 	switch d.r.Kind {
 	case txn.Refund:
-		return !d.v.Mark.Reason.Terminal() || !d.out.Next.Life.Successor.IsZero()
+		return !d.out.Next.Life.Successor.IsZero()
 	case txn.Enrol:
-		return !d.v.Mark.Reason.Terminal() // a new carrier of a frozen account stays frozen
+		return !d.r.Enrolment.Account.IsZero() && !d.v.Mark.Reason.Terminal()
 	default:
 		return false
 	}
@@ -362,7 +362,7 @@ func (d *decider) enrol() txn.Reason {
 	d.out.Next = card.State{
 		Status: card.Active, Apps: e.Apps, Rider: e.Rider, Last4: d.r.Last4,
 		Issuer: e.Issuer, Currency: d.r.Currency, Recent: d.out.Next.Recent,
-		Bank: d.out.Next.Bank,
+		Bank: d.out.Next.Bank, Life: card.Life{Account: e.Account},
 	}
 	if e.ExpiresOn != 0 {
 		d.out.Next.ExpiresAt = txn.MillisOf(e.ExpiresOn.Next().Time()) - d.p.ZoneOffset

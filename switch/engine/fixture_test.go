@@ -324,15 +324,15 @@ func checkStep(
 }
 
 // harmless reports whether a frozen card may have this: what an off-line terminal has given
-// away already, kept to be judged, and a refund, which it cannot spend.
+// away already, kept to be judged, what a successor is owed, and a new carrier of an account.
 func harmless(before *card.State, mark txn.Mark, r *txn.Request, out *engine.Result) bool {
 	switch {
 	case r.Offline && (r.Kind.IsTap() || r.Kind == txn.Purchase):
 		return out.Record.Liability == txn.LiabilityOpen
 	case r.Kind == txn.Enrol:
-		return !mark.Reason.Terminal()
+		return !mark.Reason.Terminal() && !r.Enrolment.Account.IsZero()
 	case r.Kind == txn.Refund:
-		return !mark.Reason.Terminal() || !before.Life.Successor.IsZero()
+		return !before.Life.Successor.IsZero()
 	default:
 		return false
 	}

@@ -109,8 +109,6 @@ var (
 	spending = []txn.Kind{txn.MetroExit, txn.BusBoarding, txn.Purchase}
 	uses     = append(append([]txn.Kind{txn.Balance}, taps...), purse...)
 	timed    = append([]txn.Kind{txn.Enrol}, uses...)
-	// A frozen card takes a refund, which it cannot spend, and is enrolled and stays frozen.
-	frozen   = append([]txn.Kind{txn.Balance, txn.Purchase, txn.Load}, taps...)
 	sent     = append([]txn.Kind{txn.Reversal}, timed...)
 	undoing  = []txn.Kind{txn.Refund, txn.Reversal}
 	offlines = []txn.Kind{txn.MetroEntry, txn.MetroExit, txn.BusBoarding, txn.Purchase,
@@ -165,7 +163,7 @@ var conditions = []condition{
 		apply: func(s *situation) { s.mark = txn.Mark{Reason: txn.Replaced, Scope: txn.AppAll} }},
 	{reason: txn.CardCancelled, group: "mark", notWith: []string{"counter"}, kinds: timed,
 		apply: func(s *situation) { s.mark = txn.Mark{Reason: txn.Cancelled, Scope: txn.AppAll} }},
-	{reason: txn.CardFrozen, group: "mark", notWith: []string{"counter"}, kinds: frozen,
+	{reason: txn.CardFrozen, group: "mark", notWith: []string{"counter"}, kinds: timed,
 		apply: func(s *situation) { s.mark = txn.Mark{Reason: txn.Risk, Scope: txn.AppAll} }},
 	{reason: txn.UnknownCard, group: "known", notWith: []string{"id", "floor", "counter"},
 		kinds: append([]txn.Kind{txn.Reversal}, uses...),

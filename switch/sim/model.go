@@ -183,11 +183,7 @@ func (m *modelCard) origin(step int) (*memo, txn.Reason) {
 }
 
 func (m *modelCard) refund(step int, amount txn.Minor) Want {
-	// A frozen card takes the money, which it cannot spend.
-	switch r := m.closed(txn.AppPurse); {
-	case r == txn.CardFrozen && m.transitOnly:
-		return Want{Reason: txn.ApplicationClosed}
-	case r != txn.ReasonNone && r != txn.CardFrozen:
+	if r := m.closed(txn.AppPurse); r != txn.ReasonNone {
 		return Want{Reason: r}
 	}
 	o, r := m.origin(step)

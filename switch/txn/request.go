@@ -83,12 +83,15 @@ type Enrolment struct {
 	Rider     RiderCategory
 	ExpiresOn BusinessDate // last day of validity; 0 for none
 	Issuer    string
+	// Account is the document that the card is enrolled for; zero for a card by itself.
+	Account pan.Token
 }
 
 func (e *Enrolment) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(e.Apps))
 	dst = append(dst, byte(e.Rider))
 	dst = binary.BigEndian.AppendUint32(dst, uint32(e.ExpiresOn))
+	dst = append(dst, e.Account[:]...)
 	return append(dst, e.Issuer...)
 }
 

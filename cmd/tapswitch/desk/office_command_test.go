@@ -82,7 +82,7 @@ func TestSteps(t *testing.T) {
 	o := newOffice(t, "handan")
 	o.does("report_loss", "steps")
 	o.does("form_no", "steps report_loss")
-	o.does("list, as b017-1-42", "steps open_finding")
+	o.does("as b017-1-42", "steps open_finding")
 	o.refused(cli.ExitNotFound, "tapswitch desk steps", "steps nothing")
 	var one stepInfo
 	o.asks(&one, "steps confirm_release")

@@ -39,7 +39,7 @@ func (d *client) steps(c *cobra.Command) ([]stepInfo, error) {
 	return all.Steps, nil
 }
 
-// joined makes one field of the parts of a list, such as txns[].seq: it is set as a whole.
+// joined makes one field of the parts of a list, such as numbers[].kind: it is set as a whole.
 func joined(fields []stepField) []stepField {
 	var out []stepField
 	for _, f := range fields {
@@ -48,7 +48,7 @@ func joined(fields []stepField) []stepField {
 		case !list:
 			out = append(out, f)
 		case len(out) == 0 || out[len(out)-1].Name != name:
-			out = append(out, stepField{name, "list, as b017-1-42,b017-1-43 for places of records"})
+			out = append(out, stepField{name, "list"})
 		}
 	}
 	return out

@@ -153,7 +153,7 @@ func TestFieldsTellWhatIsWanted(t *testing.T) {
 	}
 	if got["carrier.kind"] != "[red green]" || got["carrier.token"] != "card number or token" ||
 		got["more[].last4"] != "four digits" || got["colors"] != "list of [red green]" || got["ids"] != "list of text" ||
-		got["txns"] != "list of place of a record" || got["rider"] != "[ordinary student senior disabled veteran]" {
+		got["txns"] != "list of place of a record, as b017-1-42" || got["rider"] != "[ordinary student senior disabled veteran]" {
 		t.Errorf("%v", got)
 	}
 	_ = step{}.hidden

@@ -159,7 +159,7 @@ func wants(t reflect.Type) string {
 	case reflect.TypeFor[txn.BusinessDate]():
 		return "day"
 	case reflect.TypeFor[txn.Position]():
-		return "place of a record"
+		return "place of a record, as b017-1-42"
 	case reflect.TypeFor[txn.Minor]():
 		return "fen"
 	case reflect.TypeFor[txn.RiderCategory]():
