@@ -15,7 +15,9 @@ import (
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/replaytable"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/sim/szt"
@@ -32,6 +34,8 @@ type replayOptions struct {
 	speed  string
 	data   string
 	form   cli.Output
+	// reprice names the tariff that the charges are held against instead of a replay.
+	reprice string
 }
 
 func replayCommand() *cobra.Command {
@@ -43,13 +47,19 @@ func replayCommand() *cobra.Command {
 			"file, and holds the ledger against the file. Every difference is listed with its line " +
 			"and cause; exit code 1 when one of them has no explanation.\n\n" +
 			"Format szt is the data set of the Shenzhen open-data platform. A row that stands twice " +
-			"is one tap, also when a file is replayed again into the same --data.",
+			"is one tap, also when a file is replayed again into the same --data.\n\n" +
+			"With --reprice no switch is driven: the charges of the file are held against a tariff. " +
+			"Exit code 6 when it explains fewer than 99.5 % of them.",
 		Example: "  tapswitch replay --format szt shenzhen-taps.csv.gz\n" +
-			"  tapswitch replay --format szt --speed 600 -o json taps.csv",
+			"  tapswitch replay --format szt --speed 600 -o json taps.csv\n" +
+			"  tapswitch replay --format szt --reprice -o json taps.csv",
 		Args: func(c *cobra.Command, args []string) error {
 			return cli.WithCode(cli.ExitUsage, cobra.ExactArgs(1)(c, args))
 		},
 		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := o.check(); err == nil && o.reprice != "" {
+				return faredesk.Reprice(c.Context(), o.reprice, args[0], o.form, c.OutOrStdout())
+			}
 			return runReplay(c.Context(), &o, args[0], c.OutOrStdout())
 		},
 	}
@@ -58,6 +68,9 @@ func replayCommand() *cobra.Command {
 	flags.StringVar(&o.speed, "speed", "max",
 		"seconds of the file in one second, or max for as fast as possible")
 	flags.StringVar(&o.data, "data", "", "keep the data here (default: a directory that is removed)")
+	flags.StringVar(&o.reprice, "reprice", "",
+		"hold the charges against a tariff: a file as --reprice=FILE, or without one that of Shenzhen")
+	flags.Lookup("reprice").NoOptDefVal = "shenzhen"
 	o.form.Add(c)
 	return c
 }
@@ -87,7 +100,7 @@ func runReplay(ctx context.Context, o *replayOptions, file string, out io.Writer
 		return err
 	}
 	show.close()
-	if err := writeReplay(out, o.form, report); err != nil {
+	if err := replaytable.Write(out, o.form, report); err != nil {
 		return err
 	}
 	if report.Approved == 0 {

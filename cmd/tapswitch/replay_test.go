@@ -121,6 +121,19 @@ func TestReplayOfNothing(t *testing.T) {
 	}
 }
 
+// With --reprice the charges are held against the tariff of Shenzhen; no switch is driven.
+func TestReplayReprice(t *testing.T) {
+	r, err := replayJSON(t, "--reprice", replayFileOf(t, []byte(replaySample)))
+	var coded *cli.ExitError
+	if !errors.As(err, &coded) || coded.Code != cli.ExitBreaks {
+		t.Errorf("%v", err)
+	}
+	got := fmt.Sprint(r["charges"], r["explained"], r["share"], r["duplicates"])
+	if want := "5 2 0.4 1"; got != want {
+		t.Errorf("got %s, want %s: %v", got, want, r["differences"])
+	}
+}
+
 func TestReplayUsage(t *testing.T) {
 	sample := replayFileOf(t, []byte(replaySample))
 	for _, c := range []struct {
@@ -134,6 +147,8 @@ func TestReplayUsage(t *testing.T) {
 		{[]string{"replay", "--speed", "NaN", sample}, cli.ExitUsage},
 		{[]string{"replay", "--speed", "fast", sample}, cli.ExitUsage},
 		{[]string{"replay", "-o", "csv", sample}, cli.ExitUsage},
+		{[]string{"replay", "--reprice", "-o", "csv", sample}, cli.ExitUsage},
+		{[]string{"replay", "--reprice=nowhere", sample}, cli.ExitNotFound},
 		{[]string{"replay", filepath.Join(t.TempDir(), "none.csv")}, cli.ExitNotFound},
 		{[]string{"replay", replayFileOf(t, []byte("a,b,c\n"))}, 0},
 	} {

@@ -118,7 +118,7 @@ var lattice = map[string][]string{
 
 	// What drives the switch from outside knows its words, not its insides.
 	"switch/sim":            {"crypto/pan", "switch/txn", "switch/fare"},
-	"switch/sim/szt":        {"crypto/pan", "switch/txn", "switch/sim"},
+	"switch/sim/szt":        {"crypto/pan", "switch/txn", "switch/sim", "switch/fare/price"},
 	"switch/sim/faultproxy": {},
 	"switch/sim/bankhost":   {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "switch/bank/message"},
 	"switch/sim/pos":        {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "crypto/tlv", "switch/bank/message"},
@@ -163,6 +163,10 @@ var lattice = map[string][]string{
 	// What the bank edge counts, as metrics.
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
+	// Tariffs: what the commands about fares do, and the table of a replay.
+	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "deploy", "switch/fare/price",
+		"switch/fare/tariff", "switch/sim/szt", "switch/txn"},
+	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
 	// The commands that need no switch.
 	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan",
 		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
@@ -185,7 +189,7 @@ var libraries = map[string][]string{
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
-		"cmd/tapswitch/tools"},
+		"cmd/tapswitch/faredesk", "cmd/tapswitch/tools"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
 	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},

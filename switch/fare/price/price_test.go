@@ -410,3 +410,17 @@ func BenchmarkPrice(b *testing.B) {
 		tariff.Price(&s, &tap)
 	}
 }
+
+// A ride priced elsewhere lets a transfer follow, and costs nothing here.
+func TestRode(t *testing.T) {
+	tariff := compile(t, city())
+	for gap, want := range map[txn.Millis]txn.Minor{90 * minute: 120, 91 * minute: 160} {
+		var s price.State
+		tariff.Rode(&s, price.Metro, price.NameOf("4"), noon-30*minute, noon)
+		tariff.Rode(&s, price.Bus, price.NameOf("9"), noon-90*minute, noon-90*minute) // too late
+		tap := board(noon+gap, "9")
+		if q := tariff.Price(&s, &tap); q.Charged != want || s.Paid(price.Day) != want {
+			t.Errorf("after %d: %+v, want %d", gap, q, want)
+		}
+	}
+}

@@ -111,3 +111,19 @@ func (s *State) roll(day int32) {
 	s.day, s.week, s.month = day, week, month
 	s.paid, s.ridden = 0, 0
 }
+
+// Rode tells s of a ride that was priced elsewhere: it can be the first of a chain of
+// transfers, and costs nothing here. One that ended before the last tap is passed over.
+func (t *Tariff) Rode(s *State, mode Mode, line Name, start, end txn.Millis) {
+	if end < s.last || mode >= modeEnd {
+		return
+	}
+	s.roll(t.dayAt(end))
+	s.last = end
+	var costs [LegsMax]txn.Minor
+	for i := range costs {
+		costs[i] = never
+	}
+	costs[0] = s.least()
+	s.push(leg{start, end, line, mode}, &costs)
+}

@@ -14,6 +14,7 @@
 // digits, one for each pseudonym.
 //
 // Amounts are fen, times are local time of Shenzhen (UTC+8, no daylight saving). Memory
-// grows by about 60 bytes for each row and card; RowsMax bounds both. The package does
-// not price rides: amounts come from the file.
+// grows by about 60 bytes for each row and card; RowsMax bounds both. A replay does not price
+// rides: amounts come from the file. Reprice holds those amounts against a tariff instead and
+// says for each which rider, class and transfer make it, or that none does.
 package szt

@@ -1,4 +1,6 @@
-package main
+// Package replaytable prints what a replay of real taps found, as a table or as JSON. It keeps
+// nothing, changes nothing in the report and never ends the process.
+package replaytable
 
 import (
 	"fmt"
@@ -11,11 +13,11 @@ import (
 	"github.com/tapswitch/tapswitch/switch/sim/szt"
 )
 
-// replayListMax is how many differences the table shows; -o json lists all.
-const replayListMax = 50
+// listMax is how many differences the table shows; -o json lists all.
+const listMax = 50
 
-// writeReplay prints the report of a replay.
-func writeReplay(w io.Writer, form cli.Output, r *szt.Report) error {
+// Write prints the report of a replay.
+func Write(w io.Writer, form cli.Output, r *szt.Report) error {
 	if form == cli.JSON {
 		return cli.PrintJSON(w, r)
 	}
@@ -38,7 +40,7 @@ func writeReplay(w io.Writer, form cli.Output, r *szt.Report) error {
 	line("cards\t%d", r.Cards)
 	line("loads\t%d", r.Loads)
 	fmt.Fprintln(tab)
-	replayOperators(tab, r)
+	operators(tab, r)
 	fmt.Fprintln(tab)
 	line("BUSINESS DATE\tAPPROVED\tDECLINED\tFULL FARE\tCHARGED")
 	for _, d := range r.Days {
@@ -48,10 +50,10 @@ func writeReplay(w io.Writer, form cli.Output, r *szt.Report) error {
 	if err := tab.Flush(); err != nil {
 		return err
 	}
-	return replayDifferences(w, r)
+	return differences(w, r)
 }
 
-func replayOperators(tab io.Writer, r *szt.Report) {
+func operators(tab io.Writer, r *szt.Report) {
 	fmt.Fprint(tab, "OPERATOR\tROWS\tAPPROVED\tFULL FARE\tIN THE FILE\tCHARGED\tIN THE FILE\t\n")
 	row := func(name string, rows, approved int64, amounts ...int64) {
 		fmt.Fprintf(tab, "%s\t%d\t%d", name, rows, approved)
@@ -68,8 +70,8 @@ func replayOperators(tab io.Writer, r *szt.Report) {
 		int64(r.Charged), int64(r.FileCharged))
 }
 
-// replayDifferences lists where file and ledger differ, the unexplained first.
-func replayDifferences(w io.Writer, r *szt.Report) error {
+// differences lists where file and ledger differ, the unexplained first.
+func differences(w io.Writer, r *szt.Report) error {
 	all := slices.Clone(r.Differences)
 	slices.SortStableFunc(all, func(a, b szt.Difference) int {
 		switch {
@@ -86,7 +88,7 @@ func replayDifferences(w io.Writer, r *szt.Report) error {
 	if len(all) > 0 {
 		fmt.Fprint(tab, "LINE\tCAUSE\tOPERATOR\tFULL FARE\tCHARGED\tDETAIL\n")
 	}
-	for _, d := range all[:min(len(all), replayListMax)] {
+	for _, d := range all[:min(len(all), listMax)] {
 		detail := d.Detail
 		if d.OfLine != 0 {
 			detail = fmt.Sprintf("same as line %d", d.OfLine)
@@ -98,8 +100,17 @@ func replayDifferences(w io.Writer, r *szt.Report) error {
 		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", where, d.Cause, d.Operator,
 			yuan(int64(d.FullFare)), yuan(int64(d.Charged)), detail)
 	}
-	if n := len(all) - replayListMax; n > 0 {
+	if n := len(all) - listMax; n > 0 {
 		fmt.Fprintf(tab, "and %d more; -o json lists all\n", n)
 	}
 	return tab.Flush()
+}
+
+// yuan writes fen as yuan.
+func yuan(fen int64) string {
+	sign := ""
+	if fen < 0 {
+		sign, fen = "-", -fen
+	}
+	return fmt.Sprintf("%s%d.%02d", sign, fen/100, fen%100)
 }
