@@ -76,8 +76,8 @@ func rootCommand() *cobra.Command {
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
 		tools.POSSim())
 	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand())
-	add("tools", doctorCommand(), configCommand(), faredesk.Fare(), tools.Crypto(), tools.ISO8583(),
-		tools.Keys(), tools.Scheme(), tools.Duties(), versionCommand())
+	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),
+		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), versionCommand())
 	return root
 }
 

@@ -164,7 +164,7 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
 	// Tariffs: what the commands about fares do, and the table of a replay.
-	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "deploy", "switch/fare/price",
+	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "crypto/pan", "ledger/warehouse", "deploy", "switch/fare/price",
 		"switch/fare/tariff", "switch/sim/szt", "switch/txn"},
 	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
 	// The commands that need no switch.

@@ -29,7 +29,7 @@ func file(t *testing.T, name, text string) string {
 func run(t *testing.T, args ...string) (out string, code int, err error) {
 	t.Helper()
 	var b bytes.Buffer
-	c := faredesk.Fare()
+	c := faredesk.Fare(&noLedger{})
 	c.SilenceErrors, c.SilenceUsage = true, true
 	c.SetOut(&b)
 	c.SetArgs(args)
