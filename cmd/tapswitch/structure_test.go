@@ -51,6 +51,7 @@ var lattice = map[string][]string{
 	// Tariffs with transfers, caps and passes: the price of a tap, the files, what imports them.
 	"switch/fare/price":  {"switch/txn"},
 	"switch/fare/tariff": {"switch/txn", "switch/fare/price"},
+	"switch/fare/gtfs":   {"switch/txn", "switch/fare/price"},
 	"switch/store":       {"crypto/pan", "switch/txn"},
 	"switch/blacklist":   {"crypto/pan", "switch/txn", "switch/store"},
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
@@ -164,8 +165,8 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
 	// Tariffs: what the commands about fares do, and the table of a replay.
-	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "crypto/pan", "ledger/warehouse", "deploy", "switch/fare/price",
-		"switch/fare/tariff", "switch/sim/szt", "switch/txn"},
+	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "crypto/pan", "ledger/warehouse", "deploy",
+		"switch/fare/gtfs", "switch/fare/price", "switch/fare/tariff", "switch/sim/szt", "switch/txn"},
 	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
 	// The commands that need no switch.
 	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan",

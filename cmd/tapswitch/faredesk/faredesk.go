@@ -1,6 +1,6 @@
 // Package faredesk holds the commands about tariffs: lint checks files, explain prices taps
-// step by step, what-if prices a past day of the ledger with another tariff, and Reprice holds
-// real charges against a tariff for the replay command.
+// step by step, import-gtfs makes a tariff of a feed, what-if prices a past day of the ledger
+// with another tariff, and Reprice holds real charges against one for the replay command.
 //
 // Nothing here moves money or needs a running switch. A tariff is a file, or the name of one
 // that the binary carries. Amounts are printed in minor units, as the tariff has them.
@@ -34,7 +34,7 @@ const shareMin = 0.995
 // Fare returns the command "fare" with those below it; what-if reads the ledger.
 func Fare(ledger Ledger) *cobra.Command {
 	c := &cobra.Command{Use: "fare", Short: "Check tariffs and explain what rides cost"}
-	c.AddCommand(lintCommand(), explainCommand(), whatIfCommand(ledger))
+	c.AddCommand(lintCommand(), explainCommand(), importCommand(), whatIfCommand(ledger))
 	return c
 }
 
