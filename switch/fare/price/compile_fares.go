@@ -34,6 +34,9 @@ func (c *compiler) fares() {
 	for m := range modeEnd {
 		if c.modes&(1<<m) != 0 && t.byMode[m] < 0 {
 			i := slices.IndexFunc(t.file.Fares, func(f Fare) bool { return f.Mode == m.String() })
+			if i < 0 {
+				continue // no fare names it: one with an unknown mode, which is told already
+			}
 			c.fail(t.file.Fares[i].Line, "fares."+t.file.Fares[i].Name,
 				"leaves a gap: %s of other lines has no fare; add one without lines and operators", m)
 		}
@@ -134,10 +137,11 @@ func (c *compiler) rising(line int, key string, fares []txn.Minor) {
 
 func (c *compiler) matrix(m *Matrix, key string) fareRule {
 	n := len(m.Stations)
-	rule := fareRule{kind: matrixFare, index: map[Name]int{}, matrix: make([]txn.Minor, n*n)}
+	rule := fareRule{kind: matrixFare, index: map[Name]int{}}
 	if !c.atMost(m.Line, key, n, namesMax) {
 		return rule
 	}
+	rule.matrix = make([]txn.Minor, n*n)
 	for i, s := range m.Stations {
 		name := c.name(m.Line, key+".stations", s)
 		if _, twice := rule.index[name]; twice {

@@ -1,6 +1,7 @@
 package price_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -314,8 +315,11 @@ func TestRefusedTariffs(t *testing.T) {
 			f.Fares[0].Line = 1
 			f.Fares = append(f.Fares, price.Fare{Name: "x", Mode: "bus", Operators: []string{"o", "o"}, Flat: ptr(txn.Minor(1))})
 		},
-		"for lines or for operators":                fare(1, func(e *price.Fare) { e.Operators = []string{"o"} }),
-		`"canoe" is no mode`:                        fare(1, func(e *price.Fare) { e.Mode = "canoe" }),
+		"for lines or for operators": fare(1, func(e *price.Fare) { e.Operators = []string{"o"} }),
+		`"canoe" is no mode`:         fare(1, func(e *price.Fare) { e.Mode = "canoe" }),
+		`"raft" is no mode`: func(f *price.File) {
+			f.Fares = []price.Fare{{Mode: "raft", Lines: []string{"1"}, Flat: ptr(txn.Minor(1))}}
+		},
 		"fare in 0 ways":                            fare(0, func(e *price.Fare) { e.Flat = nil }),
 		"fare in 2 ways":                            fare(2, func(e *price.Fare) { e.Flat = ptr(txn.Minor(1)) }),
 		"flat: -1 is not in":                        fare(0, func(e *price.Fare) { e.Flat = ptr(txn.Minor(-1)) }),
@@ -422,5 +426,24 @@ func TestRode(t *testing.T) {
 		if q := tariff.Price(&s, &tap); q.Charged != want || s.Paid(price.Day) != want {
 			t.Errorf("after %d: %+v, want %d", gap, q, want)
 		}
+	}
+}
+
+// As many transfer rules as a tariff may have, with a chain of the greatest length.
+func BenchmarkPriceWorst(b *testing.B) {
+	f := city()
+	f.Transfers = nil
+	for i := range 16 {
+		f.Transfers = append(f.Transfers, price.Transfer{Name: fmt.Sprint(i), From: []string{"bus"},
+			To: []string{"bus"}, Window: time.Hour, Off: ptr(txn.Minor(i))})
+	}
+	tariff := compile(b, f)
+	var s price.State
+	at := noon
+	b.ReportAllocs()
+	for b.Loop() {
+		at++
+		tap := board(at, "1")
+		tariff.Price(&s, &tap)
 	}
 }

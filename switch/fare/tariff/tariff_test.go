@@ -1,6 +1,7 @@
 package tariff_test
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"reflect"
@@ -190,4 +191,38 @@ func TestClosedDays(t *testing.T) {
 			t.Errorf("want %q, got %v", c.want, err)
 		}
 	}
+}
+
+// No text makes reading, compiling or pricing panic, and every refusal is one of ErrFile.
+func FuzzTariff(f *testing.F) {
+	for _, name := range []string{"shenzhen.yaml", "example.yaml"} {
+		text, err := fs.ReadFile(deploy.Tariffs(), name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(text))
+	}
+	f.Add(string(source("a", "1", "from: 2026-01-01").Text))
+	f.Fuzz(func(t *testing.T, text string) {
+		compiled, err := tariff.Compile(tariff.Source{Name: "x", Text: []byte(text)})
+		if err != nil {
+			if !errors.Is(err, tariff.ErrFile) {
+				t.Fatal(err)
+			}
+			return
+		}
+		var s price.State
+		for i := range 12 {
+			tap := price.Tap{Kind: price.Kind(i % 7), Mode: price.Mode(i % 6), At: 1_788_235_200_000 +
+				txn.Millis(i)*60_000, Station: price.NameOf("Lake"), Metres: 5000, Given: 500}
+			q := compiled.Price(&s, &tap)
+			sum := q.Full + q.Surcharge - q.Charged
+			for _, d := range q.Discounts {
+				sum -= d
+			}
+			if parts := compiled.Explain(&q); q.Reason == price.OK && (sum != 0 || len(parts) == 0) {
+				t.Fatalf("parts are %d off: %+v", sum, q)
+			}
+		}
+	})
 }
