@@ -176,10 +176,8 @@ func formatKafka(ctx context.Context, dir string, command []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, kafkaFormatMax)
 	defer cancel()
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // never fails
 	args := append(slices.Clone(command[1:]), "kafka.tools.StorageTool", "format",
-		"-t", base64.RawURLEncoding.EncodeToString(id[:]), "-c", filepath.Join(dir, kafkaConfName))
+		"-t", clusterID(), "-c", filepath.Join(dir, kafkaConfName))
 	out, err := exec.CommandContext(ctx, command[0], args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("stack: format kafka's folder %s: %w: %s", dir, err,
@@ -269,4 +267,13 @@ func javaMajor(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("stack: no version in %q", strings.TrimSpace(string(out)))
 	}
 	return major, nil
+}
+
+// clusterID returns a new id in Kafka's form. It never begins with a dash, which Kafka's tool
+// would take for an option: one id in 64 would.
+func clusterID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails: the runtime ends the process instead
+	id[0] &= 0x7f
+	return base64.RawURLEncoding.EncodeToString(id[:])
 }
