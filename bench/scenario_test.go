@@ -88,7 +88,7 @@ func TestALateApprovalIsFound(t *testing.T) {
 	if effect, err := freezeAt(t, frozenGate(t, 0)); err != nil || effect <= 0 {
 		t.Errorf("a good gate: effect %s, %v", effect, err)
 	}
-	for name, taps := range map[string]int{"never frozen": -1, "frozen late": 2 + 2*freezeProbes} {
+	for name, taps := range map[string]int{"never frozen": -1, "frozen late": 40} {
 		if _, err := freezeAt(t, frozenGate(t, taps)); !errors.Is(err, errLateApproval) {
 			t.Errorf("%s: %v, want errLateApproval", name, err)
 		}
