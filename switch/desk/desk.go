@@ -96,7 +96,7 @@ type Options struct {
 type Service struct {
 	o     Options
 	log   *slog.Logger
-	locks sync.Map // pan.Token of a document → *sync.Mutex: one worker a document
+	locks [lockStripes]sync.Mutex // one worker of this process at a document
 	work  sync.WaitGroup
 	queue chan dueDocument
 	ctx   context.Context
@@ -264,10 +264,14 @@ func (s *Service) Try(ctx context.Context, token pan.Token, cmd account.Command)
 	return out, nil
 }
 
-// lock lets one worker of this process at a document; others are told apart by versions.
+// lockStripes is how many documents can be worked at side by side, at best. Tokens are keyed
+// hashes, so any two bytes of one choose evenly.
+const lockStripes = 1024
+
+// lock lets one worker of this process at a document; those of other processes are told apart
+// by versions. Who holds one must not ask for another: two documents may share it.
 func (s *Service) lock(token pan.Token) (unlock func()) {
-	v, _ := s.locks.LoadOrStore(token, new(sync.Mutex))
-	mu := v.(*sync.Mutex)
+	mu := &s.locks[(int(token[0])<<8|int(token[1]))%lockStripes]
 	mu.Lock()
 	return mu.Unlock
 }

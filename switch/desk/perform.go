@@ -102,7 +102,8 @@ func (s *Service) setMarks(ctx context.Context, token pan.Token, doc *account.Ac
 	}
 	for k, a := range s.o.Engine.AuthorizeAll(ctx, freezes) {
 		errs[of[k]] = settled(&a.Decision, a.Err)
-		if a.ListSeq != 0 {
+		// Only a loss notes the number, and takes it out again.
+		if why := freezes[k].Listing.Mark.Reason; a.ListSeq != 0 && (why == txn.Lost || why == txn.PreReported) {
 			s.listSeqs.Store(freezes[k].Card, a.ListSeq)
 		}
 	}

@@ -48,6 +48,21 @@ func TestMountedHandlerKnowsWhoAsks(t *testing.T) {
 	if want := `POST /v1/desk/x?a=1||[]||{"a":1}`; status != http.StatusTeapot || got != want {
 		t.Errorf("anybody: %d %q, want %q", status, got, want)
 	}
+	// Nor in another spelling of the names, which HTTP takes for the same.
+	q, err := http.NewRequest("GET", "http://"+r.address+"/v1/desk/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header["tapswitch-actor"], q.Header["TAPSWITCH-ROLES"] = []string{"chief", "boss"}, []string{"admin"}
+	q.Header["tapswitch-Device"] = []string{"GATE99"}
+	answer, err := r.client.Do(q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || answer.Body.Close() != nil || string(body) != "GET /v1/desk/x||[]||" {
+		t.Errorf("other spellings: %q, %v", body, err)
+	}
 	asOperator := map[string]string{HeaderActor: "chief",
 		"Authorization": "Bearer " + r.person("li.lei", RoleDesk, RoleAuthority)}
 	if _, got := r.plainly("POST", "/v1/desk/y", `{}`, asOperator); got !=

@@ -97,20 +97,19 @@ func (s *Server) serve(x *call) (r refusal, answered bool) {
 		s.closeAfter(x)
 		return refuse(LengthRequired), false
 	}
-	if m := s.mountOf(header.RequestURI()); m != nil {
+	// The gate's own calls come first: a tap pays nothing for what is mounted.
+	if x.route, x.param, r = s.routes.find(header.Method(), header.RequestURI()); !r.isSet() {
+		return s.serveRoute(x), false
+	}
+	if m := s.mountOf(header.RequestURI()); m != nil && r.code == NotFound {
 		return s.passOn(x, m), true
 	}
-	return s.serveRoute(x), false
+	s.discard(x)
+	return r, false
 }
 
 // serveRoute serves a call of the gate's own.
 func (s *Server) serveRoute(x *call) refusal {
-	header := &x.http.Request.Header
-	var r refusal
-	if x.route, x.param, r = s.routes.find(header.Method(), header.RequestURI()); r.isSet() {
-		s.discard(x)
-		return r
-	}
 	if !s.admission.enter(x.route.lane) {
 		s.discard(x)
 		return refuse(Overloaded)
