@@ -2,6 +2,7 @@ package bank
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,7 +40,9 @@ type teller struct {
 	cards  map[pan.Token]int
 	queue  []errand
 	// held are the errands that a bank has not heard of yet: the backlog of its link.
-	held    map[errand]holding
+	held map[errand]holding
+	// behind are the errands of each card whose bank is to hear of another one before.
+	behind  map[pan.Token][]errand
 	swept   txn.Millis
 	changed chan struct{}
 	closed  bool
@@ -53,7 +56,7 @@ type holding struct {
 
 func newTeller(s *Switch) *teller {
 	t := &teller{sw: s, queued: map[errand]bool{}, cards: map[pan.Token]int{},
-		held: map[errand]holding{}, changed: make(chan struct{}, 1)}
+		held: map[errand]holding{}, behind: map[pan.Token][]errand{}, changed: make(chan struct{}, 1)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t
 }
@@ -126,11 +129,27 @@ func (t *teller) hold(e errand, l *outlet) {
 	l.waiting.Add(1)
 }
 
-// release takes an errand out of the backlog: the bank has heard of it, or need not.
+// release takes an errand out of the backlog: the bank has heard of it, or need not. What
+// has waited for that is told next.
 func (t *teller) release(e errand) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	behind := t.behind[e.card]
+	delete(t.behind, e.card)
 	t.releaseLocked(e)
+	t.mu.Unlock()
+	for _, next := range behind {
+		t.add(next)
+	}
+}
+
+// follow has an errand told when another one of its card is done. The due queue has it as
+// well, should that be done by another process.
+func (t *teller) follow(e errand) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if behind := t.behind[e.card]; !slices.Contains(behind, e) {
+		t.behind[e.card] = append(behind, e)
+	}
 }
 
 func (t *teller) releaseLocked(e errand) {
@@ -149,6 +168,7 @@ func (t *teller) sweep() {
 		return
 	}
 	t.swept = now
+	clear(t.behind) // the due queue brings them
 	for e, h := range t.held {
 		if _, queued := t.queued[e]; !queued && now-h.seen > keep {
 			t.releaseLocked(e)
@@ -240,9 +260,13 @@ func (t *teller) tell(e errand) {
 	case a.Err != nil:
 		s.fault("telling", a.Err)
 		return
-	case a.Bank == nil || a.Bank.Phase != card.Reversing && a.Bank.Phase != card.Advising:
+	case a.Bank == nil || !a.Bank.Phase.Telling():
 		t.release(e)
 		return // done by another, or nothing to tell
+	case a.BankAhead:
+		t.hold(e, s.links[a.Bank.Link])
+		t.follow(e)
+		return
 	}
 	l := s.links[a.Bank.Link]
 	if l == nil {
@@ -368,7 +392,7 @@ func (t *teller) number(e errand, l *outlet, b *card.BankTxn) bool {
 	}
 	a := t.sw.step(t.ctx, t.sw.errandRequest(e, txn.BankWork{Step: txn.BankAgain, Link: l.name,
 		STAN: stan, Sent: sentAt(t.sw.o.Now()), Due: t.sw.laterBy(b.Tries)}))
-	if a.Err != nil || a.Bank == nil || a.Bank.Phase != b.Phase {
+	if a.Err != nil || a.Bank == nil || a.Bank.Phase != b.Phase || a.BankAhead {
 		return false
 	}
 	*b = *a.Bank

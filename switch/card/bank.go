@@ -59,6 +59,9 @@ func (p Phase) String() string {
 // Open reports whether the switch has something left to do.
 func (p Phase) Open() bool { return p == Pending || p == Reversing || p == Advising }
 
+// Telling reports whether the bank is being told, until it answers.
+func (p Phase) Telling() bool { return p == Reversing || p == Advising }
+
 // BankTxn is one transaction of the card's bank function with what is needed to answer a
 // repeat, to undo it, and to tell the bank.
 type BankTxn struct {

@@ -298,7 +298,7 @@ func (d *bankDecider) wait(i int) {
 
 // advise approves transaction i in the bank's place and has the bank told.
 func (d *bankDecider) advise(i int) {
-	b := &d.out.Next.Bank[i]
+	b, i := d.enqueue(i)
 	b.Phase, b.Booked, b.Due = card.Advising, true, d.w.Due
 	b.STAN, b.Sent = 0, [10]byte{} // those of a request that never left
 	b.StandIn = !d.w.Accept
@@ -309,6 +309,34 @@ func (d *bankDecider) advise(i int) {
 	d.take(b, +1)
 	d.book(b, txn.Approved)
 	d.due(i)
+}
+
+// enqueue moves transaction i behind the others of its card, since its bank is about to be
+// told of it: a bank hears of a card's transactions in the order in which they came to be
+// told. What is being told already keeps its place.
+func (d *bankDecider) enqueue(i int) (*card.BankTxn, int) {
+	bank, last := d.out.Next.Bank, len(d.out.Next.Bank)-1
+	if b := bank[i]; !b.Phase.Telling() {
+		copy(bank[i:], bank[i+1:])
+		bank[last] = b
+		i = last
+	}
+	if d.out.Bank != nil {
+		d.out.Bank = &bank[i]
+	}
+	return &bank[i], i
+}
+
+// ahead returns the transaction that the bank of transaction i is still to hear of before it;
+// nil for none.
+func (d *bankDecider) ahead(i int) *card.BankTxn {
+	bank := d.out.Next.Bank
+	for j := range bank[:i] {
+		if bank[j].Phase.Telling() && bank[j].Link == bank[i].Link {
+			return &bank[j]
+		}
+	}
+	return nil
 }
 
 // end gives transaction i its end.
@@ -418,7 +446,7 @@ func (d *bankDecider) step() {
 	case txn.BankAgain, txn.BankDone, txn.BankGiveUp, txn.BankRetry, txn.BankClose:
 		d.deliver(i)
 	}
-	if !b.Phase.Open() {
+	if !d.out.Bank.Phase.Open() {
 		d.dropDue()
 	}
 }
@@ -443,6 +471,7 @@ func (d *bankDecider) approved(i int) {
 	case b.Phase != card.Pending && b.Phase != card.Advising:
 		return
 	case !b.Booked && !gives && d.listed() != txn.ReasonNone:
+		b, i = d.enqueue(i)
 		b.Phase, b.Reason, b.Due = card.Reversing, d.listed(), d.now
 		d.book(b, txn.Declined)
 		d.due(i)
@@ -489,6 +518,7 @@ func (d *bankDecider) doubt(i int) {
 	if b.Phase != card.Pending {
 		return
 	}
+	b, i = d.enqueue(i)
 	b.Due = d.w.Due
 	d.out.Write = true
 	if b.Kind == txn.BankRefund {
@@ -505,8 +535,11 @@ func (d *bankDecider) doubt(i int) {
 // deliver is what becomes of a message that tells the bank.
 func (d *bankDecider) deliver(i int) {
 	b := &d.out.Next.Bank[i]
-	telling := b.Phase == card.Reversing || b.Phase == card.Advising
+	telling := b.Phase.Telling()
 	switch {
+	case d.w.Step == txn.BankAgain && telling && d.ahead(i) != nil:
+		d.out.BankAhead, b.Due = true, max(d.w.Due, d.ahead(i).Due)
+		d.wait(i)
 	case d.w.Step == txn.BankAgain && telling:
 		b.Tries = min(b.Tries, 1<<15) + 1
 		b.Due = d.w.Due
@@ -526,6 +559,7 @@ func (d *bankDecider) deliver(i int) {
 		d.out.Decision = d.decisionOf(b)
 		d.undue(b)
 	case d.w.Step == txn.BankRetry && b.Phase == card.Dead && len(b.Sealed) > 0:
+		b, i = d.enqueue(i)
 		b.Phase, b.Due = card.Advising, d.w.Due
 		if b.Reason != txn.ReasonNone {
 			b.Phase = card.Reversing
@@ -603,7 +637,7 @@ func (d *bankDecider) inUse(b *card.BankTxn) bool {
 
 // undo has the bank told to reverse transaction i.
 func (d *bankDecider) undo(i int) {
-	b := &d.out.Next.Bank[i]
+	b, i := d.enqueue(i)
 	booked := b.Booked
 	b.Phase, b.Reason, b.Due, b.Tries = card.Reversing, txn.OriginalReversed, d.w.Due, 0
 	b.Settled, b.Answer, b.AnswerElsewhere = [4]byte{}, nil, false

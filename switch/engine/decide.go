@@ -37,6 +37,8 @@ type Result struct {
 	Bank *card.BankTxn
 	// BankOriginal is what that one refers to, with Bank.Original set.
 	BankOriginal card.BankTxn
+	// BankAhead: Bank waits, since its bank is to hear of another one of the card before.
+	BankAhead bool
 
 	listing   store.ListChange
 	discounts [2]txn.Discount

@@ -48,7 +48,9 @@ type Answer struct {
 	Bank *card.BankTxn
 	// BankOriginal is the one that Bank refers to, where the card remembers it.
 	BankOriginal *card.BankTxn
-	Err          error // ErrInDoubt, ErrContended, or a fatal store error
+	// BankAhead: Bank waits, since its bank is to hear of another one of the card before.
+	BankAhead bool
+	Err       error // ErrInDoubt, ErrContended, or a fatal store error
 }
 
 // Options make an Engine.
@@ -211,7 +213,7 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	v.Known = v.Version > 0 && v.Card.Status != card.Guest
 	Decide(v, w.request, e.policy.Load(), e.now(), &s.result)
 	w.answer.Decision = s.result.Decision
-	w.answer.Bank, w.answer.BankOriginal = nil, nil
+	w.answer.Bank, w.answer.BankOriginal, w.answer.BankAhead = nil, nil, s.result.BankAhead
 	if b := s.result.Bank; b != nil {
 		about := *b
 		w.answer.Bank = &about
