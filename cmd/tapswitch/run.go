@@ -10,20 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/collector"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 )
 
 // runFile is written below the data directory once the switch is ready.
 const runFile = "run.json"
-
-// gcPercent keeps the room that the collector leaves in proportion to memory that is mostly
-// card states: they hold no pointers, so that collecting more often costs about 1 % of the
-// time and saves a third of the memory. GOGC in the environment overrides it.
-const gcPercent = 50
 
 // syncProcs are the processors that the scheduler is given beyond those that there are: the
 // journal's sync holds one for as long as the disk takes, and on two cores that was half of
@@ -65,9 +60,7 @@ func runCommand() *cobra.Command {
 // A fatal fault stops it with an error: a supervisor starts it again, and the store says what was done.
 func run(ctx context.Context, c *config.Config, logTo io.Writer) error {
 	log := newLog(logTo, c.Log.Level)
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	go collector.Run(ctx)
 	if os.Getenv("GOMAXPROCS") == "" && c.Store.Kind == "local" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + syncProcs)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 // FlushRowsMax bounds FlushRows, so that a batch and what arrived with it fit into one
 // Append.
 const FlushRowsMax = warehouse.AppendMax / 2
+
+// rowsFirst is how many rows an intake has room for at first.
+const rowsFirst = 4096
 
 const (
 	flushRowsDefault  = 50_000
@@ -127,6 +131,9 @@ func (in *intake) take(ctx context.Context, it *item) (outcome, error) {
 	case warehouse.Next:
 		in.setStopped(b, false)
 		in.counters.Taken.Add(1)
+		if len(in.rows) == cap(in.rows) {
+			in.rows = slices.Grow(in.rows, max(rowsFirst, len(in.rows))) // fewer copies than append
+		}
 		in.rows = append(in.rows, it.record)
 		return passed, nil
 	case warehouse.Duplicate:

@@ -23,7 +23,7 @@ const (
 	// every part.
 	pageBytes = 64 << 10
 	// writeRows is how many rows are laid flat at a time.
-	writeRows = 1024
+	writeRows = 128
 )
 
 // writeParts writes the records as one part for each business date, durable and in
@@ -44,8 +44,7 @@ func (w *Warehouse) writeParts(records []*txn.Record) (edit, error) {
 
 // byDate groups the records by date, each group in order of position.
 func byDate(records []*txn.Record) [][]*txn.Record {
-	sorted := slices.Clone(records)
-	slices.SortStableFunc(sorted, compareRecord)
+	sorted := inOrder(records)
 	var groups [][]*txn.Record
 	for len(sorted) > 0 {
 		date := sorted[0].BusinessDate
@@ -57,6 +56,27 @@ func byDate(records []*txn.Record) [][]*txn.Record {
 		sorted = sorted[n:]
 	}
 	return groups
+}
+
+// inOrder returns the records in order of date and position. They come in order within each
+// bucket, so that laying them out by bucket leaves nothing to be sorted on most days.
+func inOrder(records []*txn.Record) []*txn.Record {
+	var next [txn.BucketCount + 1]int
+	for _, r := range records {
+		next[r.Position.Bucket+1]++
+	}
+	for b := range txn.BucketCount {
+		next[b+1] += next[b]
+	}
+	sorted := make([]*txn.Record, len(records))
+	for _, r := range records {
+		sorted[next[r.Position.Bucket]] = r
+		next[r.Position.Bucket]++
+	}
+	if !slices.IsSortedFunc(sorted, compareRecord) {
+		slices.SortStableFunc(sorted, compareRecord)
+	}
+	return sorted
 }
 
 // compareRecord orders by business date, bucket, epoch and seq.
@@ -77,16 +97,18 @@ func compareRecord(a, b *txn.Record) int {
 const (
 	// hurryRows is the length from which a list is written without rests: so much comes
 	// at once only when the feed is behind.
-	hurryRows = 100_000
-	// restMax bounds a rest between two writes.
-	restMax = 10 * time.Millisecond
+	hurryRows = 40_000
+	// restTimes is how many times as long as the work before it a rest is, and restMax
+	// bounds it.
+	restTimes = 3
+	restMax   = 10 * time.Millisecond
 )
 
-// rest waits as long as the work since began took. What is written is due every few
-// seconds and would else take the processors from the taps of the moment in one go.
-func rest(began time.Time) { time.Sleep(min(time.Since(began), restMax)) }
+// rest waits some times as long as the work since began took. What is written is due every
+// few seconds and would else take the processors from the taps of the moment in one go.
+func rest(began time.Time) { time.Sleep(min(restTimes*time.Since(began), restMax)) }
 
-// writeRecords lays the records flat, a thousand at a time, and writes them.
+// writeRecords lays the records flat, some at a time, and writes them.
 func writeRecords(out *rowWriter, records []*txn.Record) error {
 	rows := make([]warehouse.Row, 0, writeRows)
 	hurry := len(records) >= hurryRows

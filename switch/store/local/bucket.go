@@ -37,7 +37,7 @@ type bucket struct {
 type overlay struct {
 	list    map[pan.Token]store.Entry // zero mark: taken off the list
 	changes int                       // list changes
-	due     []byte                    // due changes, encoded, in order
+	due     []byte                    // due entries to look at, see appendDueKey
 }
 
 // A bucket's changes of list and due queue that wait for a checkpoint. At half of
@@ -182,7 +182,8 @@ func (b *bucket) changeListLocked(set listing, e *entry) {
 // changeDueLocked enters the due changes of an entry.
 func (b *bucket) changeDueLocked(due []store.DueChange) {
 	for i := range due {
-		b.due.apply(&due[i])
+		if c := &due[i]; b.due.apply(c) {
+			b.fresh.due = appendDueKey(b.fresh.due, c)
+		}
 	}
-	b.fresh.due = appendDueChanges(b.fresh.due, due)
 }

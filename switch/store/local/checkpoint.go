@@ -66,13 +66,17 @@ func (p *checkpointer) run() {
 
 func (p *checkpointer) stop() { <-p.stopped }
 
-// restMax bounds a rest, so that a slow disk does not draw a checkpoint out.
-const restMax = 10 * time.Millisecond
+const (
+	// restTimes is how many times as long as the work before it a rest is.
+	restTimes = 3
+	// restMax bounds a rest, so that a slow disk does not draw a checkpoint out.
+	restMax = 10 * time.Millisecond
+)
 
-// rest waits as long as the work before it took, unless somebody waits for the
+// rest waits some times as long as the work before it took, unless somebody waits for the
 // checkpoint or the store closes.
 func (p *checkpointer) rest(worked time.Duration) {
-	timer := time.NewTimer(min(worked, restMax))
+	timer := time.NewTimer(min(restTimes*worked, restMax))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -195,7 +199,7 @@ func (s *Store) captureBucket(to *pebble.Batch, b txn.Bucket) (txn.Position, err
 	if err := captureChanges(to, b, changes, s.opts.ChangesKept); err != nil {
 		return txn.Position{}, err
 	}
-	return meta.outbox.confirmed, captureDue(to, b, flying.due)
+	return meta.outbox.confirmed, k.captureDue(to, b, flying.due)
 }
 
 // captureList writes list entries. Nobody writes to a flying overlay.
@@ -234,26 +238,24 @@ func captureChanges(to *pebble.Batch, b txn.Bucket, changes []store.Change, kept
 	return to.DeleteRange(changeKey(b, 0), changeKey(b, oldest), nil)
 }
 
-func captureDue(to *pebble.Batch, b txn.Bucket, due []byte) error {
+// captureDue writes the noted due entries as they are now, which may be later than the rest
+// of the bucket: a start replays the journal over them, as over the states.
+func (b *bucket) captureDue(to *pebble.Batch, number txn.Bucket, noted []byte) (err error) {
 	var key []byte
-	for len(due) > 0 {
-		c, n := decodeDueChange(due)
-		if n == 0 {
-			panic("local: internal error: due changes cut short")
-		}
-		due = due[n:]
-		key = append(append(key[:0], keyDue, byte(b)), c.Key...)
-		var err error
-		if c.Remove {
-			err = to.Delete(key, nil)
-		} else {
-			err = to.Set(key, binary.LittleEndian.AppendUint64(nil, uint64(c.At)), nil)
-		}
-		if err != nil {
-			return err
-		}
+	named := func(k []byte) []byte {
+		key = append(append(key[:0], keyDue, byte(number)), k...)
+		return key
 	}
-	return nil
+	set := func(k []byte, at txn.Millis) error {
+		return to.Set(named(k), binary.LittleEndian.AppendUint64(nil, uint64(at)), nil)
+	}
+	remove := func(k []byte) error { return to.Delete(named(k), nil) }
+	for len(noted) > 0 && err == nil {
+		b.mu.Lock()
+		noted, err = b.due.capture(noted, set, remove)
+		b.mu.Unlock()
+	}
+	return err
 }
 
 // eachBlock calls f for the blocks of all classes, from the first of each class until f

@@ -10,9 +10,15 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// The layout of a due entry's slot: in-use u8, key length u8, zero u16, place in the
-// heap u32, instant u64, key.
+// The layout of a due entry's slot: in-use u8, key length u8, flags u8, zero u8, place in
+// the heap u32, instant u64, key.
 const dueSlotHead = 16
+
+// Flags of a due entry's slot.
+const (
+	dueDirty  = 1 << iota // it has changed since it was last captured
+	dueStored             // the checkpoint has it, maybe with another instant
+)
 
 // dueQueue is the due queue of one bucket: slots found by key, and a heap of them by
 // time and key. It is guarded by the bucket's mutex.
@@ -27,6 +33,7 @@ type dueSlot []byte
 
 func (d dueSlot) at() txn.Millis { return txn.Millis(binary.LittleEndian.Uint64(d[8:])) }
 func (d dueSlot) key() []byte    { return d[dueSlotHead : dueSlotHead+int(d[1])] }
+func (d dueSlot) is(f byte) bool { return d[2]&f != 0 }
 func (d dueSlot) place() int     { return int(binary.LittleEndian.Uint32(d[4:])) }
 func (d dueSlot) setPlace(i int) { binary.LittleEndian.PutUint32(d[4:], uint32(i)) }
 func (d dueSlot) setAt(at txn.Millis) {
@@ -43,22 +50,28 @@ func (q *dueQueue) locate(key []byte) (at int, ref uint32, ok bool) {
 	})
 }
 
-// apply adds, moves or removes one entry.
-func (q *dueQueue) apply(c *store.DueChange) {
+// apply adds, moves or removes one entry. It reports whether the next checkpoint must look
+// at the key, which it need not for what comes and goes between two checkpoints, nor twice
+// for what changes twice.
+func (q *dueQueue) apply(c *store.DueChange) (look bool) {
 	at, ref, found := q.locate(c.Key)
 	switch {
 	case c.Remove && found:
+		look = q.slot(ref).is(dueStored)
 		heap.Remove((*dueHeap)(q), q.slot(ref).place())
 		q.index.remove(at)
 		q.slab.give(ref)
 	case c.Remove:
 	case found:
+		look = !q.slot(ref).is(dueDirty)
+		q.slot(ref)[2] |= dueDirty
 		q.slot(ref).setAt(c.At)
 		heap.Fix((*dueHeap)(q), q.slot(ref).place())
 	default:
+		look = true
 		ref = q.slab.take(dueSlotHead + len(c.Key))
 		d := q.slot(ref)
-		d[0], d[1] = 1, byte(len(c.Key))
+		d[0], d[1], d[2] = 1, byte(len(c.Key)), dueDirty
 		copy(d[dueSlotHead:], c.Key)
 		d.setAt(c.At)
 		q.index.add(q.hash(c.Key), ref)
@@ -66,7 +79,57 @@ func (q *dueQueue) apply(c *store.DueChange) {
 		q.heap = append(q.heap, ref)
 		heap.Fix((*dueHeap)(q), len(q.heap)-1)
 	}
+	return look
 }
+
+// load adds an entry that the checkpoint has.
+func (q *dueQueue) load(key []byte, at txn.Millis) {
+	q.apply(&store.DueChange{Key: key, At: at})
+	if _, ref, ok := q.locate(key); ok {
+		q.slot(ref)[2] = dueStored
+	}
+}
+
+// appendDueKey notes the key of a change that apply said to look at: whether it removed an
+// entry that the checkpoint has, the key's length, the key.
+func appendDueKey(dst []byte, c *store.DueChange) []byte {
+	var gone byte
+	if c.Remove {
+		gone = 1
+	}
+	return append(append(dst, gone, byte(len(c.Key))), c.Key...)
+}
+
+// cutDueKey cuts what appendDueKey has appended from the front of b.
+func cutDueKey(b []byte) (key []byte, gone bool, rest []byte) {
+	n := 2 + int(b[1])
+	return b[2:n], b[0] != 0, b[n:]
+}
+
+// capture brings the checkpoint up to date with as many of the noted keys as are looked at
+// with the bucket held, and returns the others. set and remove write to the checkpoint.
+func (q *dueQueue) capture(
+	noted []byte, set func(key []byte, at txn.Millis) error, remove func(key []byte) error,
+) (rest []byte, err error) {
+	for n := 0; n < dueCaptureMax && len(noted) > 0 && err == nil; n++ {
+		var key []byte
+		var gone bool
+		key, gone, noted = cutDueKey(noted)
+		_, ref, ok := q.locate(key)
+		switch {
+		case ok && q.slot(ref).is(dueDirty):
+			d := q.slot(ref)
+			d[2] = dueStored
+			err = set(key, d.at())
+		case !ok && gone:
+			err = remove(key)
+		}
+	}
+	return noted, err
+}
+
+// dueCaptureMax bounds for how long capture keeps commits of the bucket waiting.
+const dueCaptureMax = 128
 
 func (q *dueQueue) count() int { return len(q.heap) }
 

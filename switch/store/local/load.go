@@ -98,7 +98,7 @@ func (s *Store) loadDue(b txn.Bucket) error {
 			return fmt.Errorf("%w: checkpoint: due entry of %d bytes", store.ErrDamaged, len(key))
 		}
 		at := txn.Millis(binary.LittleEndian.Uint64(v))
-		k.due.apply(&store.DueChange{Key: key[2:], At: at})
+		k.due.load(key[2:], at)
 		return nil
 	})
 }

@@ -3,6 +3,7 @@ package local
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -231,4 +232,68 @@ func TestNumbering(t *testing.T) {
 	confirm(at(4, 1), true, 0)
 	take(at(4, 2))
 	confirm(at(4, 2), true, 0)
+}
+
+// TestDueCaptured drives a due queue and captures it now and then, in parts, with changes in
+// between: what the checkpoint has been told is the queue, and nothing is told of what came
+// and went meanwhile.
+func TestDueCaptured(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	b := newBucket(&Options{HotStatesMax: 1})
+	checkpoint, told := map[string]txn.Millis{}, 0
+	set := func(key []byte, at txn.Millis) error {
+		checkpoint[string(key)], told = at, told+1
+		return nil
+	}
+	remove := func(key []byte) error {
+		if _, ok := checkpoint[string(key)]; !ok {
+			t.Fatalf("%s is removed and was never there", key)
+		}
+		delete(checkpoint, string(key))
+		told++
+		return nil
+	}
+	change := func() {
+		c := store.DueChange{Key: fmt.Appendf(nil, "k%d", random.IntN(400)),
+			At: txn.Millis(random.IntN(1000)), Remove: random.IntN(2) == 0}
+		b.changeDueLocked([]store.DueChange{c})
+	}
+	take := func() (noted []byte) {
+		noted, b.fresh.due = b.fresh.due, nil
+		return noted
+	}
+	for range 300 {
+		for range random.IntN(600) {
+			change()
+		}
+		for noted := take(); len(noted) > 0; change() {
+			var err error
+			if noted, err = b.due.capture(noted, set, remove); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for noted := take(); len(noted) > 0; { // what came during the capture
+			noted, _ = b.due.capture(noted, set, remove)
+		}
+		due := b.due.before(0, 1000, store.Page{Max: 1000})
+		if len(due) != len(checkpoint) {
+			t.Fatalf("the checkpoint has %d of %d", len(checkpoint), len(due))
+		}
+		for _, d := range due {
+			if at, ok := checkpoint[string(d.Key)]; !ok || at != d.At {
+				t.Fatalf("%s is due at %d, the checkpoint says %d, %v", d.Key, d.At, at, ok)
+			}
+		}
+	}
+	told = 0
+	for i := range 1000 {
+		key := fmt.Appendf(nil, "passing%d", i)
+		b.changeDueLocked([]store.DueChange{{Key: key, At: 1}, {Key: key, Remove: true}})
+	}
+	for noted := take(); len(noted) > 0; {
+		noted, _ = b.due.capture(noted, set, remove)
+	}
+	if told != 0 {
+		t.Errorf("the checkpoint was told %d times of what came and went", told)
+	}
 }
