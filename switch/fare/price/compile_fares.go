@@ -90,6 +90,7 @@ func (c *compiler) fare(f *Fare, key string) (rule fareRule) {
 	})
 	way(f.Zones != nil, func() { rule = c.zones(f.Zones, key+".zones") })
 	way(f.Matrix != nil, func() { rule = c.matrix(f.Matrix, key+".matrix") })
+	way(f.Pairs != nil, func() { rule = c.pairs(f.Pairs, key+".pairs") })
 	way(f.Distance != nil, func() {
 		rule = c.steps(f.Distance, key+".distance", distanceFare)
 		rule.posts = map[Name]int{}
@@ -100,8 +101,8 @@ func (c *compiler) fare(f *Fare, key string) (rule fareRule) {
 	way(f.Time != nil, func() { rule = c.steps(f.Time, key+".time", timeFare) })
 	way(f.Given != nil, func() { rule = c.given(f.Given, key+".given") })
 	if ways != 1 {
-		c.fail(f.Line, key, "makes its fare in %d ways; give one of flat, zones, matrix, distance, "+
-			"time and given", ways)
+		c.fail(f.Line, key, "makes its fare in %d ways; give one of flat, zones, matrix, pairs, "+
+			"distance, time and given", ways)
 	}
 	return rule
 }
@@ -209,6 +210,47 @@ func (c *compiler) steps(s *Steps, key string, kind fareKind) fareRule {
 		c.fail(s.Line, key, "contradicts itself: max %d is below the last step %d", s.Max, last.Fare)
 	}
 	return rule
+}
+
+func (c *compiler) pairs(p *Pairs, key string) fareRule {
+	rule := fareRule{kind: pairFare, pairs: map[[2]Name]txn.Minor{}, others: p.Otherwise}
+	if p.Otherwise != nil {
+		c.amount(p.Line, key+".otherwise", *p.Otherwise)
+		rule.max = *p.Otherwise
+	}
+	var stations []string
+	for i := range p.Fares {
+		e := &p.Fares[i]
+		c.amount(e.Line, key, e.Fare)
+		from, to := c.name(e.Line, key, e.From), c.name(e.Line, key, e.To)
+		if old, twice := rule.pairs[[2]Name{from, to}]; twice && old != e.Fare {
+			c.fail(e.Line, key, "contradicts itself: %s to %s costs %d here and %d before", e.From, e.To,
+				e.Fare, old)
+		}
+		rule.pairs[[2]Name{from, to}], rule.pairs[[2]Name{to, from}] = e.Fare, e.Fare
+		rule.max = max(rule.max, e.Fare)
+		stations = append(stations, e.From, e.To)
+	}
+	if p.Otherwise == nil {
+		slices.Sort(stations)
+		c.everyPair(p, key, &rule, slices.Compact(stations))
+	}
+	return rule
+}
+
+// everyPair refuses a table of pairs that leaves one out.
+func (c *compiler) everyPair(p *Pairs, key string, rule *fareRule, stations []string) {
+	if len(stations) == 0 {
+		c.fail(p.Line, key, "leaves a gap: no pair and no otherwise")
+	}
+	for i, from := range stations {
+		for _, to := range stations[i:] {
+			if _, ok := rule.pairs[[2]Name{NameOf(from), NameOf(to)}]; !ok {
+				c.fail(p.Line, key, "leaves a gap: %s to %s has no fare; add it, or otherwise", from, to)
+				return
+			}
+		}
+	}
 }
 
 func (c *compiler) given(g *Given, key string) fareRule {

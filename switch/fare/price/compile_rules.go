@@ -115,7 +115,9 @@ func (c *compiler) discounts() {
 		}
 		lines[e.Name] = e.Line
 		t.transfers = append(t.transfers, c.transfer(e))
+		t.depth = max(t.depth, e.Legs, 1)
 	}
+	t.depth = min(t.depth, LegsMax)
 	for i := range t.file.Tiers {
 		e := &t.file.Tiers[i]
 		c.shareOf(e.Line, "monthly_tiers", e.Pays)

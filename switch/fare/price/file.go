@@ -70,6 +70,7 @@ type Fare struct {
 	Flat     *txn.Minor `yaml:"flat,omitempty"`
 	Zones    *Zones     `yaml:"zones,omitempty"`
 	Matrix   *Matrix    `yaml:"matrix,omitempty"`
+	Pairs    *Pairs     `yaml:"pairs,omitempty"`
 	Distance *Steps     `yaml:"distance,omitempty"` // steps in metres
 	Time     *Steps     `yaml:"time,omitempty"`     // steps in minutes
 	Given    *Given     `yaml:"given,omitempty"`
@@ -89,6 +90,22 @@ type Matrix struct {
 	Line     int           `yaml:"-"`
 	Stations []string      `yaml:"stations"`
 	Rows     [][]txn.Minor `yaml:"rows"`
+}
+
+// Pairs is a fare between each two stations, in both directions. Otherwise is the fare of all
+// that are not named; without it every pair of the named stations must have its own.
+type Pairs struct {
+	Line      int        `yaml:"-"`
+	Fares     []PairFare `yaml:"fares"`
+	Otherwise *txn.Minor `yaml:"otherwise,omitempty"`
+}
+
+// PairFare is the fare between two stations.
+type PairFare struct {
+	Line int       `yaml:"-"`
+	From string    `yaml:"from"`
+	To   string    `yaml:"to"`
+	Fare txn.Minor `yaml:"fare"`
 }
 
 // Steps charge by length or time: the fare of the first step that reaches so far; beyond the

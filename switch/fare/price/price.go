@@ -40,6 +40,7 @@ func (t *Tariff) Price(s *State, tap *Tap) Quote {
 		q.Reason = NoFare
 	}
 	if q.Reason == OK {
+		t.forget(&next)
 		*s = next
 	}
 	return q
@@ -60,25 +61,7 @@ func (t *Tariff) exit(s *State, tap *Tap, q *Quote) {
 	r := ride{mode: tap.Mode, class: tap.Class, rider: tap.Rider, to: tap.Station,
 		line: tap.Line, operator: tap.Operator, start: tap.At, end: tap.At, metres: tap.Metres,
 		given: tap.Given}
-	j := s.Journey
-	if !j.Open || j.Mode != tap.Mode {
-		if i := t.fareOf(r.mode, r.line, r.operator); i >= 0 && t.fares[i].kind == givenFare {
-			t.priceRide(s, &r, q)
-			return
-		}
-		t.lacksEntry(s, tap, q)
-		return
-	}
-	s.Journey = Journey{}
-	r.from, r.start = j.Station, j.At
-	r.class = max(j.Class, tap.Class)
-	t.priceRide(s, &r, q)
-	if o := t.file.Overtime; o != nil && q.Reason == OK &&
-		tap.At-j.At > txn.Millis(o.After.Milliseconds()) {
-		q.Overtime = true
-		q.Surcharge += o.Charge
-		q.Charged += o.Charge
-	}
+	t.leave(s, tap, &r, q)
 }
 
 // priceRide charges a whole ride.
@@ -104,10 +87,15 @@ func (t *Tariff) priceRide(s *State, r *ride, q *Quote) {
 	q.Ride = true
 	plain, transfers := t.concede(s, r, class, q)
 	old := s.least()
-	costs, by := t.chains(s, r, plain, transfers)
-	s.push(leg{r.start, r.end, r.line, r.mode}, &costs)
+	if r.late || t.depth == 0 {
+		// No ride can be joined to this one: it makes every chain dearer by what it costs.
+		s.alone += plain
+	} else {
+		costs, by := t.chains(s, r, plain, transfers)
+		t.push(s, leg{r.start, r.end, r.line, r.mode}, &costs)
+		q.Transfer = by
+	}
 	least := s.least()
-	q.Transfer = by
 	q.Discounts[ByTransfer] = plain - (least - old)
 	t.charge(s, r.rider, old, least, q)
 	s.full += q.Full
@@ -167,7 +155,7 @@ func (t *Tariff) chains(
 	for i := range costs {
 		costs[i] = never
 	}
-	costs[0] = s.least() + plain
+	costs[0] = s.chained() + plain
 	best, by := costs[0], -1
 	if !transfers {
 		return costs, by
@@ -180,7 +168,7 @@ func (t *Tariff) chains(
 		if rule < 0 {
 			continue
 		}
-		at := min(n, LegsMax-1)
+		at := min(n, t.depth-1)
 		costs[at] = min(costs[at], s.costs[n-1]+fare)
 		if costs[at] < best {
 			best, by = costs[at], rule

@@ -376,7 +376,15 @@ func TestRefusedTariffs(t *testing.T) {
 		"within and per_month":                       func(f *price.File) { f.Incomplete.Correction.PerMonth = 0 },
 		"overtime.after":                             func(f *price.File) { f.Overtime.After = 0 },
 		"same_station: contradicts":                  func(f *price.File) { f.SameStation.Charge = 300 },
-		"17 entries, at most 16":                     func(f *price.File) { f.Tiers = make([]price.Tier, 17) },
+		"pairs: leaves a gap: A to A": fare(2, func(e *price.Fare) {
+			e.Matrix, e.Pairs = nil, &price.Pairs{Fares: []price.PairFare{{From: "A", To: "B"}}}
+		}),
+		"pairs: leaves a gap: no pair": fare(2, func(e *price.Fare) { e.Matrix, e.Pairs = nil, &price.Pairs{} }),
+		"pairs: contradicts itself: B to A costs 9 here and 3 before": fare(2, func(e *price.Fare) {
+			e.Matrix, e.Pairs = nil, &price.Pairs{Fares: []price.PairFare{{From: "A", To: "B", Fare: 3},
+				{From: "B", To: "A", Fare: 9}}}
+		}),
+		"17 entries, at most 16": func(f *price.File) { f.Tiers = make([]price.Tier, 17) },
 	} {
 		f := city()
 		change(&f)

@@ -95,7 +95,7 @@ func (t *Tariff) lapse(s *State, at txn.Millis, q *Quote) {
 		operator: j.Operator, start: j.At, end: at}
 	t.penalty(t.missing.exit, &r, q)
 	s.broken = broken{journey: j, lacksExit: true, charged: q.Surcharge}
-	s.broken.journey.At = at
+	s.broken.journey.At, s.broken.journey.Open = at, false
 }
 
 // lacksEntry charges an exit without an entry.

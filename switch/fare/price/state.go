@@ -25,6 +25,7 @@ type State struct {
 	ridden int                  // rides in legs
 	legs   [LegsMax]leg         // of the day, the newest first
 	costs  [LegsMax]txn.Minor   // least total of the day with the newest ride as leg n+1
+	alone  txn.Minor            // total of the day's rides that no chain holds
 	paid   txn.Minor            // for rides of the day
 	before [periodEnd]txn.Minor // paid in the week and the month before the day
 	full   txn.Minor            // full fares of the month
@@ -63,7 +64,6 @@ type broken struct {
 	journey   Journey // the end that is known
 	lacksExit bool
 	charged   txn.Minor
-	operator  Name
 }
 
 // Paid returns what rides have cost in the current day, week and month, as of the last tap.
@@ -74,8 +74,8 @@ func (s *State) Paid(p Period) txn.Minor {
 	return s.before[p] + s.paid
 }
 
-// least returns the cheapest total of the day.
-func (s *State) least() txn.Minor {
+// chained returns the cheapest total of the day's chains of transfers.
+func (s *State) chained() txn.Minor {
 	if s.ridden == 0 {
 		return 0
 	}
@@ -86,12 +86,26 @@ func (s *State) least() txn.Minor {
 	return low
 }
 
-// push makes r the newest ride, with the totals of the chains that it ends.
-func (s *State) push(r leg, costs *[LegsMax]txn.Minor) {
+// least returns the cheapest total of the day.
+func (s *State) least() txn.Minor { return s.alone + s.chained() }
+
+// push makes r the newest ride, with the totals of the chains that it ends. What is beyond
+// the depth of the tariff is forgotten.
+func (t *Tariff) push(s *State, r leg, costs *[LegsMax]txn.Minor) {
 	copy(s.legs[1:], s.legs[:LegsMax-1])
 	s.legs[0] = r
-	s.ridden = min(s.ridden+1, LegsMax)
+	s.ridden = min(s.ridden+1, t.depth)
 	s.costs = *costs
+	for i := s.ridden; i < LegsMax; i++ {
+		s.legs[i], s.costs[i] = leg{}, 0
+	}
+}
+
+// forget drops an incomplete journey that can no longer be corrected.
+func (t *Tariff) forget(s *State) {
+	if t.missing.within == 0 || s.last-s.broken.journey.At > t.missing.within {
+		s.broken = broken{}
+	}
 }
 
 // roll begins the periods in which the service day lies.
@@ -109,7 +123,8 @@ func (s *State) roll(day int32) {
 		s.before[Month], s.full, s.mended = 0, 0, 0
 	}
 	s.day, s.week, s.month = day, week, month
-	s.paid, s.ridden = 0, 0
+	s.paid, s.alone, s.ridden = 0, 0, 0
+	s.legs, s.costs = [LegsMax]leg{}, [LegsMax]txn.Minor{}
 }
 
 // Rode tells s of a ride that was priced elsewhere: it can be the first of a chain of
@@ -120,10 +135,21 @@ func (t *Tariff) Rode(s *State, mode Mode, line Name, start, end txn.Millis) {
 	}
 	s.roll(t.dayAt(end))
 	s.last = end
+	t.forget(s)
+	if t.depth == 0 {
+		return
+	}
 	var costs [LegsMax]txn.Minor
 	for i := range costs {
 		costs[i] = never
 	}
-	costs[0] = s.least()
-	s.push(leg{start, end, line, mode}, &costs)
+	costs[0] = s.chained()
+	t.push(s, leg{start, end, line, mode}, &costs)
 }
+
+// Last returns when the last tap was priced.
+func (s *State) Last() txn.Millis { return s.last }
+
+// Incomplete returns the known end of the incomplete journey that may be corrected; its At is
+// 0 when there is none.
+func (s *State) Incomplete() Journey { return s.broken.journey }

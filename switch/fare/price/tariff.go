@@ -33,6 +33,8 @@ type Tariff struct {
 	caps      [ridersN][periodEnd]txn.Minor // never: no cap
 	passes    []passRule
 	missing   missingRule
+	// depth is how many rides of a chain can matter: the most legs of a transfer.
+	depth int
 }
 
 type selector struct {
@@ -47,6 +49,8 @@ type fareRule struct {
 	byZones []txn.Minor
 	index   map[Name]int // of the matrix
 	matrix  []txn.Minor
+	pairs   map[[2]Name]txn.Minor
+	others  *txn.Minor // the fare of pairs that are not named
 	steps   *Steps
 	posts   map[Name]int
 	given   *Given
@@ -62,6 +66,7 @@ const (
 	distanceFare
 	timeFare
 	givenFare
+	pairFare
 )
 
 type riderRule struct {
@@ -137,6 +142,16 @@ func (t *Tariff) Pass(name string) int {
 	return -1
 }
 
+// LooksBack reports whether what a ride costs can depend on rides before it: with transfers,
+// caps, tiers, passes or corrections. Without, no State need be kept.
+func (t *Tariff) LooksBack() bool {
+	f := &t.file
+	return len(f.Transfers)+len(f.Caps)+len(f.Tiers)+len(f.Passes) > 0 || t.missing.within > 0
+}
+
+// Overtime reports whether a long stay in the paid area has its price.
+func (t *Tariff) Overtime() bool { return t.file.Overtime != nil }
+
 // Holds reports whether the version holds at an instant.
 func (t *Tariff) Holds(at txn.Millis) bool {
 	day := t.dayAt(at)
@@ -183,9 +198,10 @@ type ride struct {
 	start, end txn.Millis
 	metres     int64
 	given      txn.Minor
+	late       bool // comes after later rides: it joins no chain
 }
 
-// fullFare returns the full fare of a ride by a rule.
+// ruleFare returns the full fare of a ride by a rule.
 func (t *Tariff) ruleFare(f *fareRule, r *ride) (txn.Minor, Reason) {
 	switch f.kind {
 	case flatFare:
@@ -210,11 +226,24 @@ func (t *Tariff) ruleFare(f *fareRule, r *ride) (txn.Minor, Reason) {
 			return 0, NoFare
 		}
 		return f.steps.at(metres), OK
+	case pairFare:
+		return f.pair(r.from, r.to)
 	case timeFare:
 		return f.steps.at((int64(max(r.end-r.start, 0)) + msPerMinute - 1) / msPerMinute), OK
 	default:
 		return r.given, t.plausible(f, r)
 	}
+}
+
+// pair returns the fare between two stations.
+func (f *fareRule) pair(from, to Name) (txn.Minor, Reason) {
+	if a, ok := f.pairs[[2]Name{from, to}]; ok {
+		return a, OK
+	}
+	if f.others == nil {
+		return 0, NoFare
+	}
+	return *f.others, OK
 }
 
 // length returns how long a ride was, by the posts of its stations or by the terminal.
