@@ -73,6 +73,7 @@ var lattice = map[string][]string{
 	"switch/gate/flat":    {"switch/txn"},
 	"switch/gate/counter": {},
 	"switch/gate/adapt":   {},
+	"switch/gate/frame":   {"crypto/pan"},
 	"switch/gate": {"switch/gate/flat", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},

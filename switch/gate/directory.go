@@ -121,7 +121,7 @@ func (d *directory) prepare(r *terminalRecord) (*setup, error) {
 	if err != nil {
 		return nil, fmt.Errorf("terminal %s: %w", r.ID, err)
 	}
-	s := &setup{place: r.place(), kinds: kinds, revoked: r.Revoked}
+	s := &setup{place: r.Place(), kinds: kinds, revoked: r.Revoked}
 	for _, k := range []struct {
 		wrapped []byte
 		until   txn.Millis

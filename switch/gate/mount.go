@@ -17,6 +17,8 @@ import (
 type Mount struct {
 	Prefix  string
 	Handler http.Handler
+	// Media is a type of body that it takes beside JSON.
+	Media string
 }
 
 // Headers by which a mounted handler knows who asks.
@@ -37,7 +39,7 @@ func newMounts(all []Mount) []mounted {
 	out := make([]mounted, 0, len(all))
 	for _, m := range all {
 		out = append(out, mounted{prefix: []byte(m.Prefix), route: route{number: noRoute, path: m.Prefix,
-			roles: Roles(), bodyMax: batchBodyMax, schema: cardSchema()},
+			roles: Roles(), bodyMax: batchBodyMax, schema: cardSchema(), media: m.Media},
 			serve: adapt.Handler(m.Handler)})
 	}
 	return out

@@ -91,3 +91,18 @@ func TestMountedHandlerKnowsWhoAsks(t *testing.T) {
 		t.Errorf("a path of nobody: %d", status)
 	}
 }
+
+// A mount takes the one other type of body that it names, and no third.
+func TestMountTakesItsOwnMedia(t *testing.T) {
+	r := newRig(t, func(o *Options) {
+		o.Mounts = []Mount{{Prefix: "/v1/uploads", Media: "application/vnd.test", Handler: http.HandlerFunc(
+			func(w http.ResponseWriter, q *http.Request) { _, _ = io.Copy(w, q.Body) })}}
+	})
+	for media, want := range map[string]int{"application/vnd.test": http.StatusOK,
+		"application/json": http.StatusOK, "text/plain": http.StatusUnsupportedMediaType} {
+		status, body := r.plainly("POST", "/v1/uploads", "\x00\x01", map[string]string{"Content-Type": media})
+		if status != want || want == http.StatusOK && body != "\x00\x01" {
+			t.Errorf("%s: %d %q", media, status, body)
+		}
+	}
+}

@@ -28,6 +28,7 @@ type route struct {
 	// schema is what the body's object, or each entry of a batch, must look like; a route
 	// without allowed fields takes no body.
 	schema schema
+	media  string // of a body that is no JSON, for what is mounted
 	serve  func(*Server, *call) refusal
 }
 

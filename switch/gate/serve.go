@@ -157,7 +157,8 @@ func (s *Server) checkMedia(x *call) refusal {
 		return refusal{}
 	}
 	h := &x.http.Request.Header
-	if len(h.ContentEncoding()) > 0 || !isJSON(h.ContentType()) {
+	own := x.route.media != "" && string(h.ContentType()) == x.route.media
+	if len(h.ContentEncoding()) > 0 || !own && !isJSON(h.ContentType()) {
 		return refuse(UnsupportedMediaType)
 	}
 	return refusal{}

@@ -106,8 +106,8 @@ func (t *Terminal) check() (txn.TerminalID, error) {
 	return id, err
 }
 
-// place makes the Place of requests from t, with its accounts.
-func (t *Terminal) place() txn.Place {
+// Place is that of requests from t, with its accounts.
+func (t *Terminal) Place() txn.Place {
 	p := txn.Place{Operator: t.Operator, Line: t.Line, Station: t.Station,
 		Merchant: t.Merchant, MCC: t.MCC, Acquirer: t.Acquirer}
 	switch {
