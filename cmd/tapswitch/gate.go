@@ -44,6 +44,11 @@ func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 	limits.DrainDelay = c.Gate.DrainDelay
 	n.metrics = newGateMetrics()
 	asked, mounts := n.deskMounts()
+	provisioned, err := n.provisionMounts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mounts = append(mounts, provisioned...)
 	return gate.New(gate.Options{
 		Engine: asked, Mounts: mounts, Registry: n.hot, Tokenizer: tokenizer, Cards: n.hot, Entries: n.hot,
 		MasterKey: masterKey, Limits: limits, Currency: n.engine.Policy().Currency, Now: n.clock.now,
