@@ -10,10 +10,20 @@ import (
 
 // The first byte of an encoded state. A reader refuses others: a state that it cannot read
 // must not be overwritten. A state with a life has livedVersion: the count of its bank
-// transactions is always there, and the life follows them.
+// transactions is always there, and the life follows them. One whose rides matter has
+// riddenVersion: then come its parts, those of them that are there, each by itself.
 const (
-	stateVersion = 1
-	livedVersion = 2
+	stateVersion  = 1
+	livedVersion  = 2
+	riddenVersion = 3
+)
+
+// The parts of a state of riddenVersion.
+const (
+	partLife = 1 << iota
+	partRides
+	partUndo
+	partsEnd
 )
 
 // ErrState reports bytes that are no encoded state of a known version.
@@ -22,6 +32,7 @@ var ErrState = errors.New("card state cannot be read")
 const (
 	flagReversed = 1 << iota
 	flagTombstone
+	flagUndoable
 )
 
 // Append appends s in its encoded form: varints, little more than what is set.
@@ -29,6 +40,9 @@ func (s *State) Append(dst []byte) []byte {
 	version := byte(stateVersion)
 	if s.Life != (Life{}) {
 		version = livedVersion
+	}
+	if len(s.Rides) > 0 || s.Undo.Set {
+		version = riddenVersion
 	}
 	dst = append(dst, version, byte(s.Status), byte(s.Rider))
 	dst = append(dst, s.Last4[:]...)
@@ -39,13 +53,7 @@ func (s *State) Append(dst []byte) []byte {
 	dst = binary.AppendVarint(dst, int64(s.Balance))
 	dst = binary.AppendUvarint(dst, uint64(s.Counter.High))
 	dst = binary.AppendUvarint(dst, s.Counter.Bits)
-	dst = binary.AppendVarint(dst, int64(s.Journey.EnteredAt))
-	if s.Journey.Open() {
-		dst = appendText(dst, s.Journey.Station, PlaceNameMax)
-		dst = appendText(dst, s.Journey.Line, PlaceNameMax)
-		dst = appendText(dst, s.Journey.Operator, PlaceNameMax)
-		dst = s.Journey.Request.AppendBinary(dst)
-	}
+	dst = s.Journey.append(dst)
 	dst = binary.AppendVarint(dst, int64(s.Floor))
 	dst = append(dst, byte(len(s.Recent)))
 	for i := range s.Recent {
@@ -57,7 +65,47 @@ func (s *State) Append(dst []byte) []byte {
 	if len(s.Bank) == 0 {
 		dst = append(dst, 0)
 	}
-	return s.Life.append(s.appendBank(dst))
+	dst = s.appendBank(dst)
+	if version == riddenVersion {
+		return s.appendParts(dst)
+	}
+	return s.Life.append(dst)
+}
+
+func (s *State) appendParts(dst []byte) []byte {
+	at := len(dst)
+	dst = append(dst, 0)
+	if s.Life != (Life{}) {
+		dst[at] |= partLife
+		dst = s.Life.append(dst)
+	}
+	if len(s.Rides) > 0 {
+		dst[at] |= partRides
+		dst = appendRides(dst, s.Rides)
+	}
+	if s.Undo.Set {
+		dst[at] |= partUndo
+		dst = appendRides(s.Undo.Journey.append(dst), s.Undo.Rides)
+	}
+	return dst
+}
+
+func appendRides(dst, rides []byte) []byte {
+	if len(rides) > RidesMax {
+		panic(fmt.Sprintf("card: internal error: rides of %d bytes, limit %d", len(rides), RidesMax))
+	}
+	return append(binary.AppendUvarint(dst, uint64(len(rides))), rides...)
+}
+
+func (j *Journey) append(dst []byte) []byte {
+	dst = binary.AppendVarint(dst, int64(j.EnteredAt))
+	if j.Open() {
+		dst = appendText(dst, j.Station, PlaceNameMax)
+		dst = appendText(dst, j.Line, PlaceNameMax)
+		dst = appendText(dst, j.Operator, PlaceNameMax)
+		dst = j.Request.AppendBinary(dst)
+	}
+	return dst
 }
 
 func (r *Recent) append(dst []byte) []byte {
@@ -84,6 +132,9 @@ func (r *Recent) flags() byte {
 	if r.Tombstone {
 		f |= flagTombstone
 	}
+	if r.Undoable {
+		f |= flagUndoable
+	}
 	return f
 }
 
@@ -94,15 +145,16 @@ func appendText(dst []byte, s string, limit int) []byte {
 	return append(append(dst, byte(len(s))), s...)
 }
 
-// Decode reads an encoded state into s, reusing s.Recent and s.Bank. It keeps nothing of b. On
+// Decode reads an encoded state into s, reusing s.Recent, s.Bank and the bytes of rides. It keeps nothing of b. On
 // ErrState s is undefined.
 func (s *State) Decode(b []byte) error {
 	d := reader{b: b}
 	version := d.byte()
-	if version != stateVersion && version != livedVersion {
-		return fmt.Errorf("%w: version %d, known %d", ErrState, version, livedVersion)
+	if version < stateVersion || version > riddenVersion {
+		return fmt.Errorf("%w: version %d, known %d", ErrState, version, riddenVersion)
 	}
 	recent, bank, issuer := s.Recent[:0], s.Bank[:0], s.Issuer
+	rides, before := s.Rides[:0], s.Undo.Rides[:0]
 	*s = State{Status: Status(d.byte()), Rider: txn.RiderCategory(d.byte())}
 	copy(s.Last4[:], d.take(len(s.Last4)))
 	s.Apps = txn.App(d.uint16())
@@ -111,37 +163,79 @@ func (s *State) Decode(b []byte) error {
 	s.ExpiresAt = txn.Millis(d.varint())
 	s.Balance = txn.Minor(d.varint())
 	s.Counter = CounterWindow{High: uint32(d.uvarint()), Bits: d.uvarint()}
-	s.Journey.EnteredAt = txn.Millis(d.varint())
-	if s.Journey.Open() {
-		s.Journey.Station = d.text()
-		s.Journey.Line = d.text()
-		s.Journey.Operator = d.text()
-		s.Journey.Request = d.requestID()
-	}
+	s.Journey = d.journey()
 	s.Floor = txn.Millis(d.varint())
 	for n := d.byte(); n > 0 && !d.bad; n-- {
 		recent = append(recent, d.recent())
 	}
 	s.Recent, s.Bank = recent, bank
-	if len(d.b) > 0 && !d.bad {
-		for n := d.byte(); n > 0 && !d.bad; n-- {
-			last := &BankTxn{} // of the state that was here before, for the first
-			if i := len(s.Bank); i > 0 {
-				last = &s.Bank[i-1]
-			} else if cap(s.Bank) > 0 {
-				last = &s.Bank[:1][0]
-			}
-			s.Bank = append(s.Bank, d.bank(last))
-		}
-		d.bad = d.bad || len(s.Bank) == 0 && version == stateVersion
-	}
+	s.Rides, s.Undo.Rides = rides, before
+	d.banks(s, version)
 	if version == livedVersion {
 		s.Life = d.life()
+	}
+	if version == riddenVersion {
+		d.parts(s)
 	}
 	if d.bad || len(d.b) != 0 || s.Status == StatusNone || s.Status >= statusEnd {
 		return fmt.Errorf("%w: %d bytes", ErrState, len(b))
 	}
 	return nil
+}
+
+// banks reads the memory of bank transactions; only a state of the first version may lack it.
+func (d *reader) banks(s *State, version byte) {
+	if len(d.b) == 0 || d.bad {
+		return
+	}
+	for n := d.byte(); n > 0 && !d.bad; n-- {
+		last := &BankTxn{} // of the state that was here before, for the first
+		if i := len(s.Bank); i > 0 {
+			last = &s.Bank[i-1]
+		} else if cap(s.Bank) > 0 {
+			last = &s.Bank[:1][0]
+		}
+		s.Bank = append(s.Bank, d.bank(last))
+	}
+	d.bad = d.bad || len(s.Bank) == 0 && version == stateVersion
+}
+
+// parts reads what a state of riddenVersion ends with.
+func (d *reader) parts(s *State) {
+	parts := d.byte()
+	d.bad = d.bad || parts >= partsEnd || parts&(partRides|partUndo) == 0
+	if parts&partLife != 0 {
+		s.Life = d.life()
+		d.bad = d.bad || s.Life == Life{}
+	}
+	if parts&partRides != 0 {
+		s.Rides = d.rides(s.Rides)
+		d.bad = d.bad || len(s.Rides) == 0
+	}
+	if parts&partUndo != 0 {
+		s.Undo.Set, s.Undo.Journey = true, d.journey()
+		j := &s.Undo.Journey
+		d.bad = d.bad || max(len(j.Station), len(j.Line), len(j.Operator)) > PlaceNameMax
+		s.Undo.Rides = d.rides(s.Undo.Rides)
+	}
+}
+
+func (d *reader) rides(dst []byte) []byte {
+	n := d.uvarint()
+	if n > RidesMax {
+		d.bad, d.b = true, nil
+		return dst
+	}
+	return append(dst, d.take(int(n))...)
+}
+
+func (d *reader) journey() (j Journey) {
+	j.EnteredAt = txn.Millis(d.varint())
+	if j.Open() {
+		j.Station, j.Line, j.Operator = d.text(), d.text(), d.text()
+		j.Request = d.requestID()
+	}
+	return j
 }
 
 // reader takes values off b; once something is missing, bad sticks and the rest
@@ -217,6 +311,7 @@ func (d *reader) recent() (r Recent) {
 	b = b[copy(r.Fingerprint[:], b[txn.RequestIDSize:])+txn.RequestIDSize:]
 	r.Kind, r.Reason = txn.Kind(b[0]), txn.Reason(b[1])
 	r.Reversed, r.Tombstone = b[2]&flagReversed != 0, b[2]&flagTombstone != 0
+	r.Undoable = b[2]&flagUndoable != 0
 	r.ServiceAt = txn.Millis(d.varint())
 	r.FullFare = txn.Minor(d.varint())
 	r.Charged = txn.Minor(d.varint())

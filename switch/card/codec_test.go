@@ -44,6 +44,7 @@ func drawState(t *rapid.T) card.State {
 			Fingerprint: txn.Fingerprint(rapid.SliceOfN(rapid.Byte(), 8, 8).Draw(t, "print")),
 			Kind:        txn.Kind(rapid.IntRange(0, 15).Draw(t, "kind")),
 			Reason:      txn.Reason(rapid.Byte().Draw(t, "reason")),
+			Undoable:    rapid.Bool().Draw(t, "undoable"),
 			Reversed:    rapid.Bool().Draw(t, "reversed"), Tombstone: rapid.Bool().Draw(t, "stone"),
 			FullFare: minor.Draw(t, "full"), Charged: minor.Draw(t, "charged"),
 			BalanceAfter: minor.Draw(t, "after"), Refunded: minor.Draw(t, "refunded"),
@@ -56,7 +57,20 @@ func drawState(t *rapid.T) card.State {
 	for range rapid.IntRange(0, card.BankMax).Draw(t, "bank") {
 		s.Bank = append(s.Bank, drawBank(t))
 	}
+	drawRides(t, &s)
 	return s
+}
+
+// drawRides draws what the next ride's price rests on, as bytes that mean nothing here.
+func drawRides(t *rapid.T, s *card.State) {
+	s.Rides = rapid.SliceOfN(rapid.Byte(), 0, card.RidesMax).Draw(t, "rides")
+	if s.Undo.Set = rapid.Bool().Draw(t, "undo"); s.Undo.Set {
+		s.Undo.Rides = rapid.SliceOfN(rapid.Byte(), 0, card.RidesMax).Draw(t, "before")
+		s.Undo.Journey = s.Journey
+	}
+	if rapid.Bool().Draw(t, "lived") {
+		s.Life.RiderUntil = 7
+	}
 }
 
 func drawBank(t *rapid.T) card.BankTxn {
@@ -122,6 +136,11 @@ func TestStateRoundTrip(t *testing.T) {
 		if len(got.Bank) == 0 && len(s.Bank) == 0 {
 			got.Bank, s.Bank = nil, nil
 		}
+		for _, rides := range []*[]byte{&got.Rides, &s.Rides, &got.Undo.Rides, &s.Undo.Rides} {
+			if len(*rides) == 0 {
+				*rides = nil
+			}
+		}
 		if !reflect.DeepEqual(got, s) {
 			t.Fatalf("\n got %+v\nwant %+v", got, s)
 		}
@@ -154,6 +173,13 @@ func greatest() card.State {
 		b.Asked, b.Amended, b.Settled = txn.MinorMax, -txn.MinorMax, [4]byte{1}
 		s.Bank = append(s.Bank, b)
 	}
+	s.Life = card.Life{Account: pan.Token{1}, Successor: pan.Token{1}, RiderUntil: 1 << 48,
+		ServedUntil: 1 << 48, Moving: card.Moving{Open: true, Amount: txn.MinorMax}, MovedOut: math.MaxUint32}
+	for i := range s.Life.Arrivals {
+		s.Life.Arrivals[i] = card.Arrival{From: pan.Token{1}, Seq: math.MaxUint32}
+	}
+	s.Rides = make([]byte, card.RidesMax)
+	s.Undo = card.Undo{Set: true, Rides: s.Rides, Journey: s.Journey}
 	return s
 }
 
@@ -205,6 +231,49 @@ func TestStatesThatCannotBeRead(t *testing.T) {
 	if err := s.Decode(good); err != nil {
 		t.Fatal(err)
 	}
+	ridden := &card.State{Status: card.Active, Rides: []byte{9}, Undo: card.Undo{Set: true, Rides: []byte{8},
+		Journey: card.Journey{EnteredAt: 1, Station: "Futian"}}, Life: card.Life{RiderUntil: 5}}
+	good = ridden.Append(nil)
+	for n := range len(good) {
+		if err := s.Decode(good[:n]); !errors.Is(err, card.ErrState) {
+			t.Errorf("with rides, cut to %d of %d bytes: %v", n, len(good), err)
+		}
+	}
+	// The parts' byte stands behind the count of bank transactions.
+	plain := (&card.State{Status: card.Active}).Append(nil)
+	plain[0] = 3
+	for name, tail := range map[string][]byte{"no part": {0, 0}, "an unknown part": {0, 10, 1, 9},
+		"no rides": {0, 2, 0}, "too many rides": append([]byte{0, 2, 0x81, 5}, make([]byte, 641)...),
+		"long station": append([]byte{0, 4, 2, 49}, make([]byte, 200)...)} {
+		if err := s.Decode(append(plain[:len(plain):len(plain)], tail...)); !errors.Is(err, card.ErrState) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What a tap may be undone to is kept for the last tap only, and goes with it.
+func TestUndoGoesWithItsRequest(t *testing.T) {
+	s := card.State{Status: card.Active}
+	for i := range 3 {
+		s.Remember(card.Recent{ID: txn.RequestID{Counter: uint32(i)}, Kind: txn.BusBoarding,
+			ServiceAt: txn.Millis(i + 1)}, 1)
+		s.KeepUndo(card.Undo{Set: true, Rides: []byte{byte(i)}})
+	}
+	if s.Recent[0].Undoable || s.Recent[1].Undoable || !s.Recent[2].Undoable || s.Undo.Rides[0] != 2 {
+		t.Fatalf("%+v", s)
+	}
+	for i := range card.RecentKeep {
+		s.Remember(card.Recent{ID: txn.RequestID{Counter: uint32(100 + i)}, Kind: txn.BusBoarding,
+			ServiceAt: card.RecentYoung * 9}, card.RecentYoung*9)
+	}
+	if s.Undo.Set {
+		t.Errorf("still undoes a request that is forgotten: %+v", s.Undo)
+	}
+	s.KeepUndo(card.Undo{Set: true})
+	s.DropUndo()
+	if s.Undo.Set || s.Recent[len(s.Recent)-1].Undoable {
+		t.Error("the undo was not dropped")
+	}
 }
 
 // Nothing panics, and what is read is written and read the same again.
@@ -215,6 +284,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(s.Append(nil))
 	f.Add((&card.State{Status: card.Inactive}).Append(nil))
 	f.Add([]byte{1, 1})
+	f.Add((&card.State{Status: card.Active, Rides: []byte{1, 2}, Undo: card.Undo{Set: true}}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s, again card.State
 		if err := s.Decode(b); err != nil {

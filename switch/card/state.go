@@ -76,6 +76,39 @@ type State struct {
 
 	// Life is what the agency decided about the card.
 	Life Life
+
+	// Rides is what the price of the next ride rests on, as package price encodes it; empty for
+	// a card whose rides nothing depends on. It is never changed in place.
+	Rides []byte
+	// Undo is how it was before the last tap, for that tap's reversal.
+	Undo Undo
+}
+
+// Undo is a card's rides and journey before the tap that Recent calls Undoable.
+type Undo struct {
+	Set     bool
+	Rides   []byte
+	Journey Journey
+}
+
+// RidesMax bounds the bytes of encoded rides.
+const RidesMax = 640
+
+// KeepUndo makes the last remembered request the one that u undoes.
+func (s *State) KeepUndo(u Undo) {
+	s.DropUndo()
+	s.Undo, s.Recent[len(s.Recent)-1].Undoable = u, u.Set
+}
+
+// DropUndo forgets how it was before the last tap: something else has happened since.
+func (s *State) DropUndo() {
+	if !s.Undo.Set {
+		return
+	}
+	s.Undo = Undo{}
+	for i := range s.Recent {
+		s.Recent[i].Undoable = false
+	}
 }
 
 // Journey is a metro ride in progress; the zero Journey is none.
@@ -99,6 +132,7 @@ type Recent struct {
 	Reason       txn.Reason // ReasonNone: approved
 	Reversed     bool
 	Tombstone    bool // the reversal came before the request, which must not be executed
+	Undoable     bool // State.Undo is how it was before this request
 	FullFare     txn.Minor
 	Charged      txn.Minor
 	BalanceAfter txn.Minor
@@ -143,6 +177,9 @@ func (s *State) Remember(r Recent, now txn.Millis) {
 			return
 		}
 		s.Floor = max(s.Floor, s.Recent[i].ServiceAt)
+		if s.Recent[i].Undoable {
+			s.DropUndo()
+		}
 		s.Recent = slices.Delete(s.Recent, i, i+1)
 	}
 }
