@@ -21,6 +21,9 @@ var schemes embed.FS
 //go:embed tariffs/*.yaml
 var tariffs embed.FS
 
+//go:embed runbooks/*.md
+var runbooks embed.FS
+
 // ClickHouseDDL returns the migrations of the ledger's ClickHouse database, in files that
 // sort in the order in which they are applied: "0001_records.sql". A file that was released
 // never changes; a change is a new file.
@@ -31,6 +34,9 @@ func Schemes() fs.FS { return below(schemes, "schemes") }
 
 // Tariffs returns the tariff files: "shenzhen.yaml", and "example.yaml" with every rule.
 func Tariffs() fs.FS { return below(tariffs, "tariffs") }
+
+// Runbooks returns what to do about incidents, one a file: "lost-store.md".
+func Runbooks() fs.FS { return below(runbooks, "runbooks") }
 
 func below(files embed.FS, dir string) fs.FS {
 	sub, err := fs.Sub(files, dir)

@@ -115,13 +115,15 @@ var lattice = map[string][]string{
 		"switch/store", "switch/desk", "switch/desk/form"},
 	"switch/desk/page":   {},
 	"switch/desk/intake": {"crypto/pan", "switch/txn", "switch/store", "switch/engine"},
-	"switch/desk/foreign": {"crypto/pan", "crypto/sm", "switch/txn", "switch/card", "switch/store", "switch/engine"},
-	"switch/desk/drill":   {"crypto/pan", "switch/txn", "switch/store"},
 	"switch/desk/api": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/account", "switch/scheme", "switch/notice",
-		"switch/blacklist/list", "switch/desk", "switch/desk/finding", "switch/desk/form", "switch/desk/intake",
-		"switch/desk/share", "switch/desk/foreign", "switch/desk/drill"},
+		"switch/blacklist/list", "switch/desk", "switch/desk/drill", "switch/desk/finding", "switch/desk/foreign",
+		"switch/desk/form", "switch/desk/intake", "switch/desk/share"},
 	"switch/desk": {"crypto/pan", "crypto/receipt", "switch/txn", "switch/card", "switch/account", "switch/scheme", "switch/notice",
 		"switch/blacklist/list", "switch/liability", "switch/store", "switch/engine", "switch/desk/form"},
+
+	// Other cities' freezes, and the record of drills.
+	"switch/desk/foreign": {"crypto/pan", "crypto/sm", "switch/txn", "switch/card", "switch/store", "switch/engine"},
+	"switch/desk/drill":   {"crypto/pan", "switch/txn", "switch/store"},
 
 	// What drives the switch from outside knows its words, not its insides.
 	"switch/sim":            {"crypto/pan", "switch/txn", "switch/fare"},
@@ -163,8 +165,7 @@ var lattice = map[string][]string{
 	// The card agency's part, put together.
 	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
 		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/finding", "switch/desk/intake", "switch/desk/page",
-		"switch/desk/share", "switch/engine", "switch/notice", "switch/scheme", "switch/store", "switch/txn",
-		"switch/desk/foreign", "switch/desk/drill", "deploy"},
+		"deploy", "switch/desk/drill", "switch/desk/foreign", "switch/desk/share", "switch/engine", "switch/notice", "switch/scheme", "switch/store", "switch/txn"},
 	"cmd/tapswitch/citydemo": {"crypto/pan", "crypto/receipt", "switch/account", "switch/bank/message", "switch/blacklist/list",
 		"switch/notice", "switch/scheme", "switch/scheme/duty", "switch/sim", "switch/sim/bankhost", "switch/sim/pos", "switch/txn"},
 	// Clients of a running gate.

@@ -93,6 +93,9 @@ const (
 	ListChanged
 	// NothingToMove: the card has no successor, or nothing on the way to it.
 	NothingToMove
+	// HeldElsewhere: the card's account, or the institution that listed the card, holds the
+	// freeze, and only there it is lifted.
+	HeldElsewhere
 )
 
 // What the switch itself could not do in time; nothing was executed.
@@ -188,6 +191,8 @@ var reasonTexts = [reasonEnd]Text{
 		"The card was frozen otherwise in the meantime; look again", "挂失状态已变化,请重新查询"},
 	NothingToMove: {"nothing_to_move", "12",
 		"There is nothing to move to another card", "无可转移的余额或行程"},
+	HeldElsewhere: {"freeze_held_elsewhere", "12",
+		"The card's account or its institution holds the freeze; it is lifted there", "挂失由账户或发卡机构持有,请在原处解除"},
 	DeadlinePassed: {"deadline_passed", "68", "The request came too late to be executed", "交易超时"},
 	StoreUnavailable: {"store_unavailable", "91",
 		"The card store cannot be reached; nothing was executed", "系统暂不可用,交易未执行"},

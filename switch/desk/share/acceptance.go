@@ -30,7 +30,8 @@ var grounds = map[Ground][]txn.Reason{
 	OfTheRequest: {txn.IDReused, txn.IDTooOld, txn.TimeInFuture, txn.TimeTooOld, txn.UnknownCurrency,
 		txn.InvalidAmount, txn.OriginalUnknown, txn.OriginalDeclined, txn.OriginalReversed,
 		txn.OriginalNotRefundable, txn.RefundTooLarge, txn.OriginalMismatch, txn.OriginalSettled,
-		txn.ReleaseClosed, txn.NotListed, txn.AlreadyListed, txn.ListChanged, txn.NothingToMove},
+		txn.ReleaseClosed, txn.NotListed, txn.AlreadyListed, txn.ListChanged, txn.NothingToMove,
+		txn.HeldElsewhere},
 	OfTheUnit: {txn.UnknownFare, txn.FareMismatch, txn.NoRoute, txn.IssuerUnavailable, txn.IssuerTimeout,
 		txn.TooManyOpen, txn.PINUnreadable, txn.DeadlinePassed, txn.StoreUnavailable, txn.ListStale},
 }
