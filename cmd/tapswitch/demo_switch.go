@@ -22,6 +22,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/switch/fare"
+	"github.com/tapswitch/tapswitch/switch/fare/tariff"
 )
 
 const (
@@ -185,9 +186,10 @@ func (s *demoSwitch) logTail() string {
 	return string(text[max(0, len(text)-demoLogTail):])
 }
 
-// writeTariff writes a tariff as the switch reads it; JSON is YAML.
+// writeTariff writes a tariff as the switch reads it.
 func writeTariff(dir string, f fare.File) (string, error) {
-	text, err := json.Marshal(f)
+	full := f.Full()
+	text, err := tariff.Write(&full)
 	if err != nil {
 		return "", fmt.Errorf("tariff: %w", err)
 	}

@@ -88,7 +88,7 @@ func TestDemoTariff(t *testing.T) {
 		t.Fatal(err)
 	}
 	tariff, err := readTariff(path)
-	if err != nil || tariff.Version() != p.Tariff.Version || len(tariff.Stations()) == 0 {
+	if err != nil || len(tariff.Versions()) != 1 || tariff.Versions()[0].Version() != p.Tariff.Version {
 		t.Errorf("%v, %v", tariff, err)
 	}
 	if _, err := writeTariff("/nowhere/at/all", p.Tariff); err == nil {

@@ -67,11 +67,7 @@ func e2ePlan(t testing.TB, seed uint64, cards int) *sim.Plan {
 // periodic in a hurry, and a business day that does not end during the test.
 func e2eFlags(t testing.TB, p *sim.Plan) []string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "tariff.yaml")
-	text, err := json.Marshal(p.Tariff) // JSON is YAML
-	if err == nil {
-		err = os.WriteFile(path, text, 0o600)
-	}
+	path, err := writeTariff(t.TempDir(), p.Tariff)
 	if err != nil {
 		t.Fatal(err)
 	}

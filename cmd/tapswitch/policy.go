@@ -1,18 +1,16 @@
 package main
 
 import (
-	"bytes"
 	_ "embed"
-	"encoding/json"
 	"fmt"
-	"os"
 	"time"
 
-	"github.com/knadh/koanf/parsers/yaml"
-
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/fare"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
+	"github.com/tapswitch/tapswitch/switch/fare/tariff"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -46,30 +44,19 @@ func readPolicy(c *config.Config) (engine.Policy, error) {
 
 func millis(d time.Duration) txn.Millis { return txn.Millis(d.Milliseconds()) }
 
-// readTariff reads a fare file; path "" is the built-in sample.
+// readTariff reads a tariff file or a directory of its versions; path "" is the built-in
+// sample.
 func readTariff(path string) (*fare.Tariff, error) {
-	text, name := sampleTariff, "built-in tariff"
+	book, err := tariff.Load(tariff.Source{Name: "built-in tariff", Text: sampleTariff})
 	if path != "" {
-		var err error
-		if text, err = os.ReadFile(path); err != nil {
-			return nil, fmt.Errorf("tariff file: %w", err)
-		}
-		name = path
+		book, err = faredesk.ReadBook(path)
 	}
-	tree, err := yaml.Parser().Unmarshal(text)
 	if err != nil {
-		return nil, fmt.Errorf("tariff file %s: %w", name, err)
+		return nil, fmt.Errorf("scheme.tariff_file: %w", err)
 	}
-	// Through JSON, which decodes strictly: a key that the tariff does not know is an error.
-	flat, err := json.Marshal(tree)
-	if err != nil {
-		return nil, fmt.Errorf("tariff file %s: %w", name, err)
+	var versions []*price.Tariff
+	for _, v := range book.Versions() {
+		versions = append(versions, v.Tariff)
 	}
-	var file fare.File
-	dec := json.NewDecoder(bytes.NewReader(flat))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&file); err != nil {
-		return nil, fmt.Errorf("tariff file %s: %w", name, err)
-	}
-	return fare.Compile(file)
+	return fare.Of(versions...), nil
 }

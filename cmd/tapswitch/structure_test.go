@@ -47,7 +47,7 @@ var lattice = map[string][]string{
 	"switch/txn":     {"crypto/pan"},
 	"switch/card":    {"crypto/pan", "switch/txn"},
 	"switch/account": {"crypto/pan", "switch/txn", "switch/card"},
-	"switch/fare":    {"switch/txn"},
+	"switch/fare":    {"switch/txn", "switch/fare/price"},
 	// Tariffs with transfers, caps and passes: the price of a tap, the files, what imports them.
 	"switch/fare/price":  {"switch/txn"},
 	"switch/fare/tariff": {"switch/txn", "switch/fare/price"},
@@ -57,7 +57,7 @@ var lattice = map[string][]string{
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
 		"switch/blacklist/list/fuse"},
 	"switch/blacklist/list/fuse": {},
-	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store"},
+	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/fare/price", "switch/store"},
 	"switch/scheme":              {"crypto/pan", "switch/txn", "switch/account", "deploy"},
 	"switch/scheme/duty":         {},
 
@@ -77,6 +77,11 @@ var lattice = map[string][]string{
 	"switch/disruption":     {"switch/txn"},
 	"switch/gate/provision": {"crypto/receipt", "crypto/sm", "switch/disruption", "switch/store", "switch/txn"},
 	"switch/gate/frame":     {"crypto/pan"},
+	// Uploads of off-line records: the rules, what books them, their calls.
+	"switch/upload": {"crypto/pan", "switch/card", "switch/gate/frame", "switch/txn"},
+	"switch/upload/book": {"crypto/pan", "crypto/purse", "switch/card", "switch/engine", "switch/gate/frame", "switch/store",
+		"switch/txn", "switch/upload"},
+	"switch/upload/api": {"switch/gate/frame", "switch/store", "switch/txn", "switch/upload", "switch/upload/book"},
 	"switch/gate": {"switch/gate/flat", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
@@ -170,6 +175,10 @@ var lattice = map[string][]string{
 		"switch/notice", "switch/scheme", "switch/scheme/duty", "switch/sim", "switch/sim/bankhost", "switch/sim/pos", "switch/txn"},
 	// Clients of a running gate.
 	"cmd/tapswitch/desk": {"cmd/tapswitch/cli", "crypto/receipt"},
+	// Uploads of off-line records, put together, and the commands about them.
+	"cmd/tapswitch/uploads": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "crypto/block", "crypto/keyring", "crypto/pan",
+		"crypto/purse", "switch/engine", "switch/gate", "switch/store", "switch/txn", "switch/upload",
+		"switch/upload/api", "switch/upload/book"},
 	// What the bank edge counts, as metrics.
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
@@ -234,9 +243,9 @@ var pure = map[string][]string{
 	"switch/txn": {"crypto/sha256", "encoding/binary", "errors", "fmt", "math", "strconv", "strings",
 		"time"},
 	"switch/card":       {"encoding/binary", "errors", "fmt", "slices"},
-	"switch/fare":       {"errors", "fmt", "maps", "slices"},
+	"switch/fare":       {"cmp", "fmt", "maps", "slices", "time"},
 	"switch/disruption": {"errors", "fmt", "strings"},
-	"switch/fare/price": {"cmp", "errors", "fmt", "slices", "strconv", "strings",
+	"switch/fare/price": {"cmp", "encoding/binary", "errors", "fmt", "slices", "strconv", "strings",
 		"time"},
 	"switch/account": {"crypto/sha256", "encoding/binary",
 		"encoding/hex", "encoding/json", "errors", "fmt", "slices"},

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -33,6 +34,8 @@ type Result struct {
 	Due   []store.DueChange
 	// Reserve lets the commit pass the outbox's high-water mark.
 	Reserve bool
+	// Damaged says that the card's rides cannot be read: nothing was decided.
+	Damaged bool
 	// Bank is the bank transaction that the request is about, as it is in Next.
 	Bank *card.BankTxn
 	// BankOriginal is what that one refers to, with Bank.Original set.
@@ -41,11 +44,16 @@ type Result struct {
 	BankAhead bool
 
 	listing   store.ListChange
-	discounts [2]txn.Discount
+	discounts [discountsMax]txn.Discount
 	postings  [4]txn.Posting
 	dueKeys   [2][store.DueKeyMax]byte
 	due       [2]store.DueChange
+	rides     []byte // of Next
 }
+
+// discountsMax is how many causes one charge can have: those of price, what an incomplete or
+// long journey costs, and that it came late.
+const discountsMax = price.Causes + 3
 
 // Decide decides r on the card as v shows it, under p, at instant now, and fills out.
 // The guards stand in order of precedence: the first that applies is the answer.
@@ -55,8 +63,8 @@ func Decide(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result) {
 		decideBank(v, r, p, now, out)
 		return
 	}
-	recent := out.Next.Recent
-	*out = Result{Next: v.Card}
+	recent, rides := out.Next.Recent, out.rides
+	*out = Result{Next: v.Card, rides: rides}
 	if v.Known {
 		v.Card.Recent = recent // hand the old backing array back for the next decode
 	} else {
@@ -86,6 +94,7 @@ func (d *decider) unapply() {
 	d.out.Next.Recent = recent
 	d.out.Due, d.out.List = nil, nil
 	d.fullFare, d.charged, d.ridden = 0, 0, card.Journey{}
+	d.causes, d.undo, d.payee = 0, card.Undo{}, ""
 	if d.r.Kind == txn.Reversal && d.namesAnother() && d.out.Next.Find(d.r.Original) < 0 {
 		d.tombstone()
 	}
@@ -112,6 +121,11 @@ type decider struct {
 	again bool
 	// ridden is the journey that an exit or a lapse closed.
 	ridden card.Journey
+	// causes counts the discounts that the price has, and undo is how the card was before.
+	causes int
+	undo   card.Undo
+	// payee is who is paid where it is not the place: who ran an incomplete journey.
+	payee txn.Account
 }
 
 // closedBy returns the applications whose freeze closes a kind. A ride is paid from the
@@ -120,7 +134,7 @@ func closedBy(k txn.Kind) txn.App {
 	switch {
 	case k == txn.Enrol:
 		return txn.AppAll
-	case k.IsTap():
+	case k.IsTap() || k == txn.PassSale:
 		return txn.AppTransit | txn.AppPurse
 	default:
 		return application(k)
@@ -130,9 +144,9 @@ func closedBy(k txn.Kind) txn.App {
 // application returns the application that a kind uses; zero for kinds that need none.
 func application(k txn.Kind) txn.App {
 	switch k {
-	case txn.MetroEntry, txn.MetroExit, txn.BusBoarding:
+	case txn.MetroEntry, txn.MetroExit, txn.BusBoarding, txn.PassSale:
 		return txn.AppTransit
-	case txn.Purchase, txn.Load, txn.Refund, txn.Balance:
+	case txn.Purchase, txn.Load, txn.Refund, txn.Balance, txn.Correction:
 		return txn.AppPurse
 	default:
 		return 0
@@ -321,6 +335,10 @@ func (d *decider) apply() txn.Reason {
 		return d.release()
 	case txn.Verify:
 		return txn.ReasonNone
+	case txn.Correction:
+		return d.correct()
+	case txn.PassSale:
+		return d.sellPass()
 	default:
 		return d.applyAgency()
 	}
@@ -478,4 +496,7 @@ func (d *decider) remember() {
 		Charged: out.Decision.Charged, BalanceAfter: out.Decision.BalanceAfter,
 		RefundOf: d.refundOf,
 	}, d.now)
+	if out.Decision.Outcome == txn.Approved && (d.r.Kind.IsTap() || d.undo.Set) {
+		out.Next.KeepUndo(d.undo)
+	}
 }

@@ -212,6 +212,9 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	}
 	v.Known = v.Version > 0 && v.Card.Status != card.Guest
 	Decide(v, w.request, e.policy.Load(), e.now(), &s.result)
+	if s.result.Damaged {
+		return e.fail(w, fmt.Errorf("%w: card %s: its rides", store.ErrDamaged, w.request.Card))
+	}
 	w.answer.Decision = s.result.Decision
 	w.answer.Bank, w.answer.BankOriginal, w.answer.BankAhead = nil, nil, s.result.BankAhead
 	if b := s.result.Bank; b != nil {

@@ -32,7 +32,9 @@ func tariff(t tb) *fare.Tariff {
 		Bus:     fare.BusFares{Default: 200, Lines: map[string]txn.Minor{"M1": 300, "FREE": 0}},
 		Metro: fare.MetroFares{Pairs: []fare.PairFare{
 			{From: "Futian", To: "Luohu", Fare: 500},
-			{From: "Futian", To: "Airport", Fare: 901},
+			{From: "Futian", To: "Airport", Fare: 901}, {From: "Luohu", To: "Airport", Fare: 700},
+			{From: "Futian", To: "Futian", Fare: 200}, {From: "Luohu", To: "Luohu", Fare: 200},
+			{From: "Airport", To: "Airport", Fare: 200},
 		}},
 		Riders: map[string]int64{"student": 5000, "senior": 0},
 	})
@@ -387,6 +389,11 @@ func checkState(t tb, next *card.State) {
 		want.Recent = nil
 	}
 	want.Issuer = cut(want.Issuer, card.IssuerMax)
+	for _, rides := range []*[]byte{&want.Rides, &want.Undo.Rides} {
+		if len(*rides) == 0 {
+			*rides = nil
+		}
+	}
 	for _, name := range []*string{&want.Journey.Station, &want.Journey.Line,
 		&want.Journey.Operator} {
 		*name = cut(*name, card.PlaceNameMax)

@@ -14,7 +14,8 @@ type Policy struct {
 	// ZoneOffset is how far the scheme's local time is ahead of UTC; cards expire at
 	// local midnight.
 	ZoneOffset txn.Millis
-	// Tariff prices the rides whose fare the switch computes.
+	// Tariff prices the rides whose fare the switch computes, each by the version in force when
+	// it was served.
 	Tariff *fare.Tariff
 	// AcceptTerminalFare lets a terminal send the fare that it computed.
 	AcceptTerminalFare bool

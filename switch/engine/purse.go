@@ -74,7 +74,7 @@ func (d *decider) reverse() txn.Reason {
 		return reason
 	}
 	m := &d.out.Next.Recent[i]
-	if m.Refunded != 0 || !reversible(m.Kind) {
+	if m.Refunded != 0 || !reversible(m) {
 		return txn.OriginalNotRefundable
 	}
 	if reason := d.bookCounter(); reason != txn.ReasonNone {
@@ -86,7 +86,12 @@ func (d *decider) reverse() txn.Reason {
 	if err != nil {
 		return txn.InvalidAmount
 	}
-	if j := &d.out.Next.Journey; m.Kind == txn.MetroEntry && j.Open() && j.Request == m.ID {
+	if j := &d.out.Next.Journey; m.Undoable {
+		if m.Kind == txn.MetroEntry && m.Charged != 0 {
+			d.payee = payeeOf(d.out.Next.Undo.Journey.Operator) // who was paid for the ride before
+		}
+		d.restoreRides()
+	} else if m.Kind == txn.MetroEntry && j.Open() && j.Request == m.ID {
 		d.forgetJourney()
 	}
 	d.out.Next.Balance = left
@@ -113,8 +118,15 @@ func (d *decider) restore(refund *card.Recent) {
 	}
 }
 
-func reversible(k txn.Kind) bool {
-	return k.IsTap() || k == txn.Purchase || k == txn.Load || k == txn.Refund
+// reversible reports whether a request can be undone. A pass or a correction is no longer,
+// once a tap has made use of it: the money alone would leave the pass on the card.
+func reversible(m *card.Recent) bool {
+	switch m.Kind {
+	case txn.PassSale, txn.Correction:
+		return m.Undoable
+	default:
+		return m.Kind.IsTap() || m.Kind == txn.Purchase || m.Kind == txn.Load || m.Kind == txn.Refund
+	}
 }
 
 // original finds the request that a refund or reversal names.

@@ -249,6 +249,7 @@ var notDecided = map[txn.Reason]string{
 	txn.BankNotActivated: "bank transactions have tests of their own",
 	txn.ListChanged:      "see TestReleaseOfWhatTheDeskDidNotSee",
 	txn.NothingToMove:    "see the tests of transfers",
+	txn.HeldElsewhere:    "the desk says so before it asks",
 	txn.DeadlinePassed:   "Decide knows no deadline; the store compares it in Commit",
 	txn.StoreUnavailable: "Engine says so when the outbox is full",
 	txn.ListStale:        "the replica's age is the edge's to judge before it asks",

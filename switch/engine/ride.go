@@ -2,7 +2,7 @@ package engine
 
 import (
 	"github.com/tapswitch/tapswitch/switch/card"
-	"github.com/tapswitch/tapswitch/switch/fare"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -10,18 +10,24 @@ import (
 // Rides: metro entry and exit, bus boarding, and the lapse of a journey that never ended.
 
 // enter opens a journey. A second entry soon after the first is two people with one
-// card; later it is a ride whose exit was missed, which is given up. A terminal that
-// computes fares has read the card itself and has made this judgement.
+// card; later it is a ride whose exit was missed, which is given up at its price. A terminal
+// that computes fares has read the card itself and has made this judgement. An off-line entry
+// that is told after a later one is booked and opens nothing.
 func (d *decider) enter() txn.Reason {
 	j := d.out.Next.Journey
-	if j.Open() && !d.judgedByTerminal() && d.r.ServiceAt-j.EnteredAt < d.p.PassBackWindow {
+	since := d.r.ServiceAt - j.EnteredAt
+	older := j.Open() && d.r.Offline && since <= -d.p.PassBackWindow
+	if j.Open() && !older && !d.judgedByTerminal() && since < d.p.PassBackWindow {
 		return txn.PassBack
 	}
 	if d.r.FareGiven && (!d.judgedByTerminal() || d.r.Amount != 0 || d.r.FullFare != 0) {
 		return txn.FareMismatch
 	}
-	if j.Open() {
-		d.forgetJourney()
+	if older {
+		return txn.ReasonNone
+	}
+	if reason := d.giveUpFor(j); reason != txn.ReasonNone {
+		return reason
 	}
 	d.out.Next.Journey = card.Journey{
 		EnteredAt: d.r.ServiceAt, Station: d.r.Place.Station, Line: d.r.Place.Line,
@@ -31,30 +37,99 @@ func (d *decider) enter() txn.Reason {
 	return txn.ReasonNone
 }
 
-// exit closes the journey and charges it. With a fare from the terminal an exit without
-// an entry is booked: the entry was read off the card, our side may not have it yet.
-func (d *decider) exit() txn.Reason {
-	j := d.out.Next.Journey
-	if !j.Open() && !d.judgedByTerminal() {
-		return txn.NoEntry
+// giveUpFor makes room for a new journey: j, if it is open, is charged as incomplete. The
+// class of the new one is kept where it is not the standard.
+func (d *decider) giveUpFor(j card.Journey) txn.Reason {
+	if !j.Open() && !d.r.Business {
+		return txn.ReasonNone
 	}
-	if j.Open() && !d.judgedByTerminal() {
-		switch ridden := d.r.ServiceAt - j.EnteredAt; {
-		case ridden > d.p.JourneyMax:
-			return txn.JourneyTooLong
-		case ridden < -d.p.FutureMax: // more than clocks may differ: not the exit of this ride
-			return txn.NoEntry
-		}
-	}
-	if reason := d.charge(func() (fare.Quote, bool) {
-		return d.p.Tariff.Metro(j.Station, d.r.Place.Station, d.out.Next.RiderAt(d.r.ServiceAt))
-	}); reason != txn.ReasonNone {
-		return reason
+	var s price.State
+	if !d.readRides(&s) {
+		return txn.StoreUnavailable
 	}
 	if j.Open() {
-		d.ridden = j
+		d.undo = card.Undo{Set: true, Rides: d.out.Next.Rides, Journey: j}
+		if !d.judgedByTerminal() {
+			if reason := d.pay(d.giveUp(&s, &j)); reason != txn.ReasonNone {
+				return reason
+			}
+		}
 		d.forgetJourney()
 	}
+	s.Journey = price.Journey{}
+	if d.r.Business {
+		s.Journey = d.journeyOf(&card.Journey{EnteredAt: d.r.ServiceAt, Station: d.r.Place.Station,
+			Line: d.r.Place.Line, Operator: d.r.Place.Operator})
+		s.Journey.Class = price.Business
+	}
+	d.keepRides(&s)
+	return txn.ReasonNone
+}
+
+// exit closes the journey and charges it. With a fare from the terminal an exit without
+// an entry is booked: the entry was read off the card, our side may not have it yet. Without
+// one it costs what the tariff asks where the entry is missing, or is refused.
+func (d *decider) exit() txn.Reason {
+	j := d.out.Next.Journey
+	ended, reason := d.ends(&j)
+	d.undo = card.Undo{Rides: d.out.Next.Rides, Journey: j}
+	switch {
+	case reason != txn.ReasonNone:
+		return reason
+	case d.r.FareGiven:
+		reason = d.given(&j)
+	default:
+		reason = d.exitPriced(&j, ended)
+	}
+	if reason != txn.ReasonNone || !ended {
+		return reason
+	}
+	d.undo.Set = true
+	d.ridden = j
+	d.forgetJourney()
+	return txn.ReasonNone
+}
+
+// ends reports whether an exit is the end of the open journey j.
+func (d *decider) ends(j *card.Journey) (ended bool, reason txn.Reason) {
+	if d.judgedByTerminal() {
+		return j.Open(), txn.ReasonNone
+	}
+	v := d.p.Tariff.At(d.r.ServiceAt)
+	ridden := d.r.ServiceAt - j.EnteredAt
+	switch {
+	case !j.Open() || ridden < -d.p.FutureMax: // more than clocks may differ: of another ride
+		if v == nil || d.r.FareGiven {
+			return false, txn.NoEntry
+		}
+		return false, txn.ReasonNone
+	case ridden > d.p.JourneyMax && (v == nil || !v.Overtime()):
+		return false, txn.JourneyTooLong
+	default:
+		return true, txn.ReasonNone
+	}
+}
+
+// exitPriced charges the exit from j, or one without an entry.
+func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
+	var s price.State
+	if !d.readRides(&s) {
+		return txn.StoreUnavailable
+	}
+	kept := s.Journey // of the journey that stays open, if one does
+	s.Journey = price.Journey{}
+	if ended {
+		s.Journey = d.opened(&kept, j)
+	}
+	tap := d.tap(price.Exit)
+	if reason := d.charge(&s, &tap); reason != txn.ReasonNone {
+		return reason
+	}
+	if !ended {
+		s.Journey = kept
+	}
+	d.undo.Set = true
+	d.keepRides(&s)
 	return txn.ReasonNone
 }
 
@@ -62,36 +137,78 @@ func (d *decider) exit() txn.Reason {
 func (d *decider) judgedByTerminal() bool { return d.r.FareGiven && d.p.AcceptTerminalFare }
 
 func (d *decider) board() txn.Reason {
-	return d.charge(func() (fare.Quote, bool) {
-		return d.p.Tariff.Bus(d.r.Place.Line, d.out.Next.RiderAt(d.r.ServiceAt))
-	})
-}
-
-// charge takes the fare that the terminal gave, or the quoted one.
-func (d *decider) charge(quote func() (fare.Quote, bool)) txn.Reason {
 	if d.r.FareGiven {
-		if !d.judgedByTerminal() || d.r.Amount > d.r.FullFare {
-			return txn.FareMismatch
-		}
-		d.fullFare = d.r.FullFare
-		return d.pay(d.r.Amount)
+		return d.given(&card.Journey{})
 	}
-	q, ok := quote()
-	if !ok {
-		return txn.UnknownFare
+	var s price.State
+	if !d.readRides(&s) {
+		return txn.StoreUnavailable
 	}
-	d.fullFare = q.FullFare
-	return d.pay(q.Charged)
+	tap := d.tap(price.Board)
+	if reason := d.charge(&s, &tap); reason != txn.ReasonNone {
+		return reason
+	}
+	before := d.out.Next.Rides
+	if d.keepRides(&s) {
+		d.undo = card.Undo{Set: true, Rides: before, Journey: d.out.Next.Journey}
+	}
+	return txn.ReasonNone
 }
 
-// lapse closes the journey that the due entry named, if it is still open.
+// given takes the fare that the terminal computed. Transfers that follow see the ride.
+func (d *decider) given(j *card.Journey) txn.Reason {
+	if !d.judgedByTerminal() || d.r.Amount > d.r.FullFare {
+		return txn.FareMismatch
+	}
+	d.fullFare = d.r.FullFare
+	if reason := d.pay(d.r.Amount); reason != txn.ReasonNone {
+		return reason
+	}
+	v := d.p.Tariff.At(d.r.ServiceAt)
+	if v == nil || !d.remembersRides() {
+		return txn.ReasonNone
+	}
+	var s price.State
+	if !d.readRides(&s) {
+		return txn.StoreUnavailable
+	}
+	start := d.r.ServiceAt
+	if j.Open() {
+		start, s.Journey = j.EnteredAt, price.Journey{}
+	}
+	v.Rode(&s, modeOf(d.r.Kind), price.NameOf(d.r.Place.Line), start, d.r.ServiceAt)
+	before := d.out.Next.Rides
+	if d.keepRides(&s) {
+		d.undo = card.Undo{Set: true, Rides: before, Journey: d.out.Next.Journey}
+	}
+	return txn.ReasonNone
+}
+
+// lapse closes the journey that the due entry named, if it is still open, and charges it as
+// incomplete; the purse may go below zero and shows what the holder owes. What happened to the
+// card since it entered is in its holder's favour: nothing is taken from one that is frozen,
+// closed or replaced.
 func (d *decider) lapse() txn.Reason {
-	j := d.out.Next.Journey
+	c := &d.out.Next
+	j := c.Journey
 	if !j.Open() || j.Request != d.r.Original {
 		return txn.NoEntry
 	}
 	d.ridden = j
 	d.forgetJourney()
+	c.DropUndo()
+	if d.v.Mark.Frozen(txn.AppTransit|txn.AppPurse) || c.Status != card.Active ||
+		!c.Life.Successor.IsZero() {
+		return txn.ReasonNone
+	}
+	var s price.State
+	if !d.readRides(&s) {
+		return txn.StoreUnavailable
+	}
+	if reason := d.move(-d.giveUp(&s, &j)); reason != txn.ReasonNone {
+		return reason
+	}
+	d.keepRides(&s)
 	return txn.ReasonNone
 }
 
@@ -99,6 +216,26 @@ func (d *decider) lapse() txn.Reason {
 func (d *decider) forgetJourney() {
 	d.changeDue(d.out.Next.Journey.Request, store.DueChange{Remove: true})
 	d.out.Next.Journey = card.Journey{}
+}
+
+// restoreRides puts the card's rides back to before its last tap. The journey that an exit
+// ended is open again, unless it would have lapsed by now.
+func (d *decider) restoreRides() {
+	c := &d.out.Next
+	u := c.Undo
+	c.DropUndo()
+	c.Rides = u.Rides
+	if c.Journey.Request == u.Journey.Request {
+		return
+	}
+	if c.Journey.Open() {
+		d.forgetJourney()
+	}
+	lapsesAt := u.Journey.EnteredAt + d.p.JourneyLapse
+	if u.Journey.Open() && c.Life.Successor.IsZero() && d.now < lapsesAt {
+		c.Journey = u.Journey
+		d.changeDue(u.Journey.Request, store.DueChange{At: lapsesAt})
+	}
 }
 
 // changeDue adds a change for the journey that request opened. One decision changes at

@@ -60,7 +60,7 @@ func TestPairFaresHoldBothWays(t *testing.T) {
 	}
 	w.must(w.entry("Luohu"))
 	w.now += hour
-	w.refused(w.exit("Airport"), txn.UnknownFare)
+	w.refused(w.exit("Nowhere"), txn.UnknownFare)
 	if !w.card().Journey.Open() || len(w.due) != 1 {
 		t.Fatal("a refused exit closed the journey")
 	}

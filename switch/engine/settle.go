@@ -62,6 +62,10 @@ func (d *decider) settle() {
 // discount tells why less than the full fare was charged, and that a reversal takes the
 // discount of a ride back with its fare.
 func (d *decider) discount() {
+	if d.causes > 0 {
+		d.out.Record.Discounts = d.out.discounts[:d.causes]
+		return
+	}
 	gap := d.fullFare - d.charged
 	reversed := d.r.Kind == txn.Reversal && d.fullFare != 0
 	if gap == 0 || !d.r.Kind.IsTap() && !reversed {
@@ -86,6 +90,8 @@ func (d *decider) post() {
 	}
 	own, other := AccountPurse, d.r.Place.Payee
 	switch {
+	case d.payee != "":
+		other = d.payee
 	case d.fundsLoad():
 		other = d.r.Place.Funding
 	case d.r.Kind == txn.TransferOut || d.r.Kind == txn.TransferIn:

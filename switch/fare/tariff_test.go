@@ -1,15 +1,16 @@
 package fare_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tapswitch/tapswitch/switch/fare"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/txn"
-	"pgregory.net/rapid"
 )
+
+const noon = txn.Millis(1_788_235_200_000) // 2026-09-01, 12:00 in Shenzhen
 
 // city is a small tariff that compiles.
 func city() fare.File {
@@ -33,57 +34,69 @@ func compile(t testing.TB, f fare.File) *fare.Tariff {
 	return tariff
 }
 
-func TestQuotes(t *testing.T) {
+// metro returns what a ride costs, -1 for no price.
+func metro(t *fare.Tariff, from, to string, rider txn.RiderCategory) txn.Minor {
+	s := price.State{Journey: price.Journey{Open: true, At: noon - 600_000, Mode: price.Metro,
+		Station: price.NameOf(from)}}
+	return charge(t, &s, price.Tap{Kind: price.Exit, Mode: price.Metro, Station: price.NameOf(to), Rider: rider})
+}
+
+func bus(t *fare.Tariff, line string, rider txn.RiderCategory) txn.Minor {
+	return charge(t, new(price.State), price.Tap{Line: price.NameOf(line), Rider: rider})
+}
+
+func charge(t *fare.Tariff, s *price.State, tap price.Tap) txn.Minor {
+	tap.At = noon
+	v := t.At(noon)
+	if v == nil {
+		return -1
+	}
+	q := v.Price(s, &tap)
+	if q.Reason != price.OK {
+		return -1
+	}
+	return q.Charged
+}
+
+func TestFlatFares(t *testing.T) {
 	tariff := compile(t, city())
-	if tariff.Version() != "2026-09" {
-		t.Errorf("version %q", tariff.Version())
-	}
-	if got := tariff.Stations(); !slices.Equal(got, []string{"Airport", "Futian", "Luohu"}) {
-		t.Errorf("stations %v", got)
-	}
 	for _, tt := range []struct {
 		from, to string
 		rider    txn.RiderCategory
-		want     fare.Quote
+		want     txn.Minor
 	}{
-		{"Futian", "Luohu", txn.RiderOrdinary, fare.Quote{FullFare: 500, Charged: 500}},
-		{"Luohu", "Futian", txn.RiderOrdinary, fare.Quote{FullFare: 500, Charged: 500}},
-		{"Luohu", "Luohu", txn.RiderOrdinary, fare.Quote{FullFare: 200, Charged: 200}},
-		{"Airport", "Futian", txn.RiderStudent, fare.Quote{FullFare: 901, Charged: 450}},
-		{"Futian", "Airport", txn.RiderSenior, fare.Quote{FullFare: 901, Charged: 0}},
-		{"Futian", "Airport", txn.RiderDisabled, fare.Quote{FullFare: 901, Charged: 300}},
-		{"Futian", "Airport", txn.RiderCategory(200), fare.Quote{FullFare: 901, Charged: 901}},
-		{"Futian", "Nowhere", txn.RiderStudent, fare.Quote{FullFare: 700, Charged: 350}},
+		{"Futian", "Luohu", txn.RiderOrdinary, 500}, {"Luohu", "Futian", txn.RiderOrdinary, 500},
+		{"Luohu", "Luohu", txn.RiderOrdinary, 200}, {"Airport", "Futian", txn.RiderStudent, 450},
+		{"Futian", "Airport", txn.RiderSenior, 0}, {"Futian", "Airport", txn.RiderDisabled, 300},
+		{"Futian", "Nowhere", txn.RiderStudent, 350},
 	} {
-		if got, ok := tariff.Metro(tt.from, tt.to, tt.rider); !ok || got != tt.want {
-			t.Errorf("%s to %s, %s: %+v, %v; want %+v", tt.from, tt.to, tt.rider, got, ok, tt.want)
+		if got := metro(tariff, tt.from, tt.to, tt.rider); got != tt.want {
+			t.Errorf("%s to %s, %s: %d, want %d", tt.from, tt.to, tt.rider, got, tt.want)
 		}
 	}
-	for line, want := range map[string]fare.Quote{"M1": {FullFare: 300, Charged: 150},
-		"FREE": {}, "other": {FullFare: 200, Charged: 100}} {
-		if got, ok := tariff.Bus(line, txn.RiderStudent); !ok || got != want {
-			t.Errorf("line %s: %+v, %v; want %+v", line, got, ok, want)
+	for line, want := range map[string]txn.Minor{"M1": 150, "FREE": 0, "other": 100} {
+		if got := bus(tariff, line, txn.RiderStudent); got != want {
+			t.Errorf("line %s: %d, want %d", line, got, want)
 		}
+	}
+	if tariff.LooksBack() {
+		t.Error("flat fares look at earlier rides")
 	}
 }
 
-// Without a default, what is not named has no fare; a fare of nothing is one.
+// Without fares, and on a day that no version holds, nothing has a price.
 func TestUnknownFares(t *testing.T) {
-	f := city()
-	f.Bus.Default, f.Metro.Default = 0, 0
-	f.Metro.Pairs = append(f.Metro.Pairs, fare.PairFare{From: "A", To: "B", Fare: 0})
-	tariff := compile(t, f)
-	if q, ok := tariff.Metro("Futian", "Nowhere", 0); ok {
-		t.Errorf("metro: %+v", q)
+	none := compile(t, fare.File{Version: "none"})
+	if got := bus(none, "1", 0); got != -1 || len(none.Versions()) != 0 {
+		t.Errorf("a tariff without fares charges %d", got)
 	}
-	if q, ok := tariff.Bus("other", 0); ok {
-		t.Errorf("bus: %+v", q)
+	metroOnly := city()
+	metroOnly.Bus = fare.BusFares{}
+	if got := bus(compile(t, metroOnly), "1", 0); got != -1 {
+		t.Errorf("a bus without a fare costs %d", got)
 	}
-	if q, ok := tariff.Metro("B", "A", 0); !ok || q != (fare.Quote{}) {
-		t.Errorf("a free ride: %+v, %v", q, ok)
-	}
-	if q, ok := tariff.Bus("FREE", 0); !ok || q != (fare.Quote{}) {
-		t.Errorf("a free line: %+v, %v", q, ok)
+	if new(fare.Tariff).At(noon) != nil || compile(t, city()).At(-9*3_600_000) != nil {
+		t.Error("a version holds when none does")
 	}
 }
 
@@ -92,23 +105,20 @@ func TestTariffsThatContradictThemselves(t *testing.T) {
 		change func(*fare.File)
 		want   string
 	}{
-		"no version":    {func(f *fare.File) { f.Version = "" }, "version"},
-		"bus default":   {func(f *fare.File) { f.Bus.Default = -1 }, "bus.default: fare -1"},
-		"bus line":      {func(f *fare.File) { f.Bus.Lines["M9"] = 1_000_001 }, "bus.lines.M9"},
-		"metro default": {func(f *fare.File) { f.Metro.Default = 1_000_001 }, "metro.default"},
-		"pair fare": {func(f *fare.File) { f.Metro.Pairs[1].Fare = -5 },
-			"metro.pairs[1]: fare -5"},
-		"no from": {func(f *fare.File) { f.Metro.Pairs[2].From = "" }, "metro.pairs[2]"},
-		"no to":   {func(f *fare.File) { f.Metro.Pairs[0].To = "" }, "metro.pairs[0]"},
+		"no version":      {func(f *fare.File) { f.Version = "" }, "version"},
+		"bus default":     {func(f *fare.File) { f.Bus.Default = -1 }, "fares.bus.flat: -1"},
+		"bus line":        {func(f *fare.File) { f.Bus.Lines["M9"] = 1_000_001 }, "fares.bus M9"},
+		"other bus lines": {func(f *fare.File) { f.Bus.Default = 0 }, "leaves a gap"},
+		"metro default":   {func(f *fare.File) { f.Metro.Default = 1_000_001 }, "otherwise"},
+		"pair fare":       {func(f *fare.File) { f.Metro.Pairs[1].Fare = -5 }, "-5 is not in"},
+		"no from":         {func(f *fare.File) { f.Metro.Pairs[2].From = "" }, "write another name"},
+		"a pair left out": {func(f *fare.File) { f.Metro.Default = 0 }, "leaves a gap"},
 		"two fares": {func(f *fare.File) {
 			f.Metro.Pairs = append(f.Metro.Pairs, fare.PairFare{From: "Luohu", To: "Futian", Fare: 501})
 		}, "Luohu to Futian costs 501 here and 500 before"},
-		"unknown rider": {func(f *fare.File) { f.Riders["king"] = 1 }, `unknown category "king"`},
-		"share below":   {func(f *fare.File) { f.Riders["student"] = -1 }, "riders.student: -1"},
-		"share above":   {func(f *fare.File) { f.Riders["veteran"] = 10_001 }, "riders.veteran"},
-		"too many pairs": {func(f *fare.File) {
-			f.Metro.Pairs = make([]fare.PairFare, 1<<20+1)
-		}, "limit 1048576"},
+		"unknown rider": {func(f *fare.File) { f.Riders["king"] = 1 }, `"king"`},
+		"share below":   {func(f *fare.File) { f.Riders["student"] = -1 }, "riders.student"},
+		"share above":   {func(f *fare.File) { f.Riders["veteran"] = 10_001 }, "10001 is not in"},
 	} {
 		f := city()
 		tt.change(&f)
@@ -117,9 +127,6 @@ func TestTariffsThatContradictThemselves(t *testing.T) {
 			t.Errorf("%s: %v, want %q and no tariff", name, err, tt.want)
 		}
 	}
-	same := city()
-	same.Metro.Pairs = append(same.Metro.Pairs, fare.PairFare{From: "Luohu", To: "Futian", Fare: 500})
-	compile(t, same)
 }
 
 // A compiled tariff does not change with the file that it came from.
@@ -127,54 +134,40 @@ func TestTariffKeepsNothingOfItsFile(t *testing.T) {
 	f := city()
 	tariff := compile(t, f)
 	f.Bus.Lines["M1"], f.Metro.Pairs[0].Fare, f.Riders["student"] = 1, 1, 1
-	if q, _ := tariff.Bus("M1", txn.RiderStudent); q != (fare.Quote{FullFare: 300, Charged: 150}) {
-		t.Errorf("bus: %+v", q)
+	if got := bus(tariff, "M1", txn.RiderStudent); got != 150 {
+		t.Errorf("bus: %d", got)
 	}
-	if q, _ := tariff.Metro("Futian", "Luohu", 0); q.FullFare != 500 {
-		t.Errorf("metro: %+v", q)
+	if got := metro(tariff, "Futian", "Luohu", 0); got != 500 {
+		t.Errorf("metro: %d", got)
 	}
 }
 
-// A charge lies between nothing and the full fare, and rounds down.
-func TestQuoteProperty(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		share := rapid.Int64Range(0, 10_000).Draw(t, "share")
-		full := txn.Minor(rapid.Int64Range(1, 1_000_000).Draw(t, "fare"))
-		tariff, err := fare.Compile(fare.File{Version: "x", Bus: fare.BusFares{Default: full},
-			Riders: map[string]int64{"student": share}})
+// The version in force at the time of the tap prices it, in whatever order they were given.
+func TestVersions(t *testing.T) {
+	version := func(name string, from, until txn.BusinessDate, change func(*price.File)) *price.Tariff {
+		full := fare.File{Version: name, Bus: fare.BusFares{Default: 100}}.Full()
+		full.Effective = price.Effective{From: from, Until: until}
+		change(&full)
+		v, err := price.Compile(full)
 		if err != nil {
 			t.Fatal(err)
 		}
-		q, ok := tariff.Bus("any", txn.RiderStudent)
-		exact := float64(full) * float64(share) / 10_000
-		if !ok || q.FullFare != full || q.Charged < 0 || float64(q.Charged) > exact+1e-9 ||
-			float64(q.Charged) < exact-1 {
-			t.Fatalf("%d of %d: %+v", share, full, q)
-		}
+		return v
+	}
+	old := version("old", 20260101, 20260831, func(*price.File) {})
+	now := version("now", 20260901, 0, func(f *price.File) {
+		f.Caps = []price.Cap{{Period: "day", Amount: 900}}
 	})
-}
-
-func TestQuoteAllocates(t *testing.T) {
-	tariff := compile(t, city())
-	if n := testing.AllocsPerRun(100, func() {
-		tariff.Metro("Futian", "Luohu", txn.RiderStudent)
-		tariff.Bus("M1", txn.RiderStudent)
-	}); n != 0 {
-		t.Errorf("%.0f allocations, want none", n)
-	}
-}
-
-func BenchmarkMetro(b *testing.B) {
-	f := city()
-	for i := range 300 {
-		for j := range 300 {
-			f.Metro.Pairs = append(f.Metro.Pairs, fare.PairFare{From: fmt.Sprint("S", min(i, j)),
-				To: fmt.Sprint("S", max(i, j)), Fare: 400})
+	midnight := noon - 12*3_600_000
+	for _, tariff := range []*fare.Tariff{fare.Of(old, now), fare.Of(now, old)} {
+		if tariff.At(midnight) != now || tariff.At(midnight-1) != old || tariff.At(1) != nil {
+			t.Error("another version holds")
+		}
+		if !tariff.LooksBack() || !slices.Equal(tariff.Versions(), []*price.Tariff{now, old}) {
+			t.Errorf("versions %v", tariff.Versions())
 		}
 	}
-	tariff := compile(b, f)
-	b.ReportAllocs()
-	for b.Loop() {
-		tariff.Metro("S17", "S250", txn.RiderStudent)
+	if fare.Of(old).LooksBack() {
+		t.Error("fares alone look back")
 	}
 }

@@ -53,7 +53,7 @@ type city struct {
 func newCity() *city {
 	c := &city{byUse: map[use][]int{}, tariff: fare.File{
 		Version: "demo-1",
-		Bus:     fare.BusFares{Lines: map[string]txn.Minor{}},
+		Bus:     fare.BusFares{Default: 200, Lines: map[string]txn.Minor{}},
 		Riders: map[string]int64{"ordinary": 9500, "student": 5000, "senior": 0, "disabled": 0,
 			"veteran": 0},
 	}}

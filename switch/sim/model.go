@@ -52,13 +52,20 @@ type modelCard struct {
 	transitOnly bool
 	share       txn.Minor // of the full fare, in basis points
 	balance     txn.Minor
-	inside      bool // a journey is open
-	entered     time.Duration
-	entrance    string
-	entryStep   int
-	frozen      txn.FreezeReason
-	scope       txn.App
-	memory      []memo // oldest first
+	modelRide
+	before  modelRide // as it was before the last tap, which step lastTap was
+	lastTap int
+	frozen  txn.FreezeReason
+	scope   txn.App
+	memory  []memo // oldest first
+}
+
+// modelRide is a metro ride, under way or not.
+type modelRide struct {
+	inside    bool
+	entered   time.Duration
+	entrance  string
+	entryStep int
 }
 
 func (m *modelCard) find(step int) *memo {
@@ -110,7 +117,8 @@ func (m *modelCard) enter(s *Step, station string) Want {
 	if m.inside && s.At-m.entered < modelPassBack {
 		return Want{Reason: txn.PassBack}
 	}
-	m.inside, m.entered, m.entrance, m.entryStep = true, s.At, station, s.Index
+	m.before = m.modelRide
+	m.modelRide = modelRide{true, s.At, station, s.Index}
 	return Want{}
 }
 
@@ -125,7 +133,7 @@ func (m *modelCard) leave(full func(from string) txn.Minor) Want {
 	f := full(m.entrance)
 	w, ok := m.take(f, m.price(f))
 	if ok {
-		m.inside = false
+		m.before, m.inside = m.modelRide, false
 	}
 	return w
 }
@@ -138,7 +146,10 @@ func (m *modelCard) board(full txn.Minor, given bool, charge txn.Minor) Want {
 	if !given {
 		charge = m.price(full)
 	}
-	w, _ := m.take(full, charge)
+	w, ok := m.take(full, charge)
+	if ok {
+		m.before = m.modelRide
+	}
 	return w
 }
 
@@ -210,7 +221,9 @@ func (m *modelCard) reverse(step int) Want {
 	case o.refunded != 0 || o.kind == txn.Reversal:
 		return Want{Reason: txn.OriginalNotRefundable}
 	}
-	if o.kind == txn.MetroEntry && m.inside && m.entryStep == step {
+	if o.kind.IsTap() && m.lastTap == step {
+		m.modelRide = m.before // nothing came after it
+	} else if o.kind == txn.MetroEntry && m.inside && m.entryStep == step {
 		m.inside = false
 	}
 	o.reversed = true
@@ -236,6 +249,9 @@ func (m *modelCard) settle(s *Step, w Want) Want {
 		return w
 	}
 	w.Recorded = true
+	if s.Kind.IsTap() && w.Outcome == txn.Approved {
+		m.lastTap = s.Index
+	}
 	if w.Reason == txn.OriginalUnknown && s.Kind == txn.Reversal {
 		// The card remembers that the original must not be executed any more.
 		m.memory = append(m.memory, memo{step: s.Original, reversed: true})

@@ -77,6 +77,11 @@ const (
 	Verify
 	// Desk is a step of a case at the card desk; it moves nothing and is the audit trail.
 	Desk
+	// Correction gives back what an incomplete journey cost more than the ride to the station
+	// that the holder names, once.
+	Correction
+	// PassSale sells a pass: the purse pays its price, and rides are free for its time.
+	PassSale
 	kindEnd
 )
 
@@ -86,6 +91,7 @@ var kindNames = [kindEnd]string{
 	"epoch_marker", "journey_lapse", "bank_purchase", "bank_refund", "bank_pre_auth",
 	"bank_completion", "bank_void", "bank_load", "bank_reversal", "bank_adjustment", "amend",
 	"transfer_out", "transfer_in", "fee", "payout", "liability", "compensation", "verify", "desk",
+	"journey_correction", "pass_sale",
 }
 
 // String returns the kind's stable name, as in JSON and in the ledger.

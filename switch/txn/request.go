@@ -40,6 +40,13 @@ type Request struct {
 	FullFare Minor
 	// FareGiven says that the terminal computed the fare and the switch books it.
 	FareGiven bool
+	// Business says that a tap was of the business class, and Metres how long a ride was,
+	// where the tariff asks the terminal for it; 0 is not known.
+	Business bool
+	Metres   int64
+	// Pass names the pass that a PassSale sells; its Amount is the price that the holder was
+	// told, or 0.
+	Pass string
 
 	// Original names the request that a reversal or refund points to.
 	Original RequestID
@@ -180,6 +187,10 @@ func (r *Request) Fingerprint() Fingerprint {
 		b = append(append(b, byte(r.Liability)), r.Place.Payee...)
 	case Fee, Payout:
 		b = append(append(append(b, r.Place.Payee...), 0), r.Place.Funding...)
+	}
+	if r.Business || r.Metres != 0 || r.Pass != "" {
+		b = binary.BigEndian.AppendUint64(append(b, boolByte(r.Business)), uint64(r.Metres))
+		b = append(b, r.Pass...)
 	}
 	if r.Bank != nil {
 		b = append(append(append(b, r.Bank.Type...), 0), r.Bank.LocalAt...)

@@ -218,3 +218,19 @@ func TestFingerprintAllocates(t *testing.T) {
 		t.Errorf("%.0f allocations, want none", n)
 	}
 }
+
+// What a ride's price depends on is part of what is asked, and a request without any of it has
+// the fingerprint that it always had.
+func TestFingerprintOfRides(t *testing.T) {
+	plain := txn.Request{Kind: txn.MetroExit}
+	seen := map[txn.Fingerprint]string{plain.Fingerprint(): "plain"}
+	for name, r := range map[string]txn.Request{
+		"business": {Kind: txn.MetroExit, Business: true}, "metres": {Kind: txn.MetroExit, Metres: 1},
+		"pass": {Kind: txn.PassSale, Pass: "day"}, "other pass": {Kind: txn.PassSale, Pass: "week"},
+	} {
+		if other, twice := seen[r.Fingerprint()]; twice {
+			t.Errorf("%s has the fingerprint of %s", name, other)
+		}
+		seen[r.Fingerprint()] = name
+	}
+}

@@ -26,7 +26,7 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%s: tap %v, marker %v", k, k.IsTap(), k.IsMarker())
 		}
 	}
-	if len(names) != 32 {
+	if len(names) != 34 {
 		t.Errorf("%d kinds", len(names))
 	}
 	for _, bad := range []string{"", "none", "tap", "Purchase"} {
@@ -39,7 +39,7 @@ func TestKinds(t *testing.T) {
 	}
 	// On disk and on the wire.
 	if txn.MetroEntry != 1 || txn.Purchase != 4 || txn.Reversal != 7 || txn.JourneyLapse != 15 ||
-		txn.BankPurchase != 16 || txn.BankAdjustment != 23 {
+		txn.BankPurchase != 16 || txn.BankAdjustment != 23 || txn.Desk != 32 || txn.PassSale != 34 {
 		t.Error("a kind's number changed")
 	}
 }

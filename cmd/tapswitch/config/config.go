@@ -97,7 +97,9 @@ type Scheme struct {
 	Zone string `koanf:"zone"`
 	// CutOff is when the business day begins, after local midnight. Default 0.
 	CutOff time.Duration `koanf:"cut_off"`
-	// TariffFile is the fare file (YAML). Empty uses the built-in sample tariff.
+	// TariffFile is the tariff: a YAML file, or a directory with a file for each of its
+	// versions, of which the one in force when a card was tapped prices the tap. Check them
+	// with "tapswitch fare lint". Empty uses the built-in sample tariff.
 	TariffFile string `koanf:"tariff_file"`
 	// AcceptTerminalFare books the fare that a terminal computed. Default true.
 	AcceptTerminalFare bool `koanf:"accept_terminal_fare"`

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -62,15 +63,28 @@ func open(name string) (tariff.Source, error) {
 	return tariff.Source{Name: name, Text: text}, err
 }
 
-// load makes a book of tariff files; one that is refused has the exit code of breaks.
+// ReadBook reads a tariff: a file, or a directory whose YAML files are its versions.
+func ReadBook(path string) (*tariff.Book, error) { return load([]string{path}) }
+
+// load makes a book of tariff files; one that is refused has the exit code of breaks. A
+// directory stands for its YAML files.
 func load(names []string) (*tariff.Book, error) {
 	var sources []tariff.Source
 	for _, name := range names {
-		s, err := open(name)
-		if err != nil {
-			return nil, err
+		files := []string{name}
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			if files, err = filepath.Glob(filepath.Join(name, "*.y*ml")); err != nil || len(files) == 0 {
+				return nil, cli.WithCode(cli.ExitNotFound, fmt.Errorf("%s: no YAML file in it; put one for "+
+					"each version of the tariff there", name))
+			}
 		}
-		sources = append(sources, s)
+		for _, file := range files {
+			s, err := open(file)
+			if err != nil {
+				return nil, err
+			}
+			sources = append(sources, s)
+		}
 	}
 	book, err := tariff.Load(sources...)
 	return book, cli.WithCode(cli.ExitBreaks, err)

@@ -83,7 +83,7 @@ func (c *compiler) head() {
 	case e.Until != 0 && e.Until < e.From:
 		c.fail(e.Line, "effective", "ends on %v, before it begins on %v", e.Until, e.From)
 	default:
-		t.from, t.until = dayOf(e.From), 1<<30
+		t.from, t.until = max(dayOf(e.From), 0), dayEnd-1
 		if e.Until != 0 {
 			t.until = dayOf(e.Until)
 		}

@@ -36,10 +36,30 @@ func Read(s Source) (price.File, error) {
 		d.fail(0, "", "not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	} else if len(doc.Content) != 1 {
 		d.fail(0, "", "empty; write down a whole tariff")
+	} else if line := flatForm(doc.Content[0]); line > 0 {
+		d.fail(line, "", "bus and metro at the top are of the form before versions; write instead "+
+			"tariff, version, effective: {from: 2026-01-01}, utc_offset: 8h and fares, as "+
+			"- {name: bus, mode: bus, flat: 200} and - {name: metro, mode: metro, pairs: {otherwise: 500, "+
+			"fares: [{from: A, to: B, fare: 200}]}}; shares of riders are - {rider: student, pays: 50%%}")
 	} else {
 		d.value(doc.Content[0], reflect.ValueOf(&f).Elem(), "")
 	}
 	return f, d.err()
+}
+
+// flatForm returns the line that shows a file to be of the form that was read before tariffs had
+// versions, 0 for none.
+func flatForm(n *yaml.Node) int {
+	line := 0
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		switch n.Content[i].Value {
+		case "bus", "metro":
+			line = n.Content[i].Line
+		case "fares":
+			return 0
+		}
+	}
+	return line
 }
 
 // Write returns the text of a file that Read reads back.
