@@ -21,6 +21,9 @@ var schemes embed.FS
 //go:embed tariffs/*.yaml
 var tariffs embed.FS
 
+//go:embed recon/*.yaml
+var recon embed.FS
+
 //go:embed runbooks/*.md
 var runbooks embed.FS
 
@@ -37,6 +40,10 @@ func Tariffs() fs.FS { return below(tariffs, "tariffs") }
 
 // Runbooks returns what to do about incidents, one a file: "lost-store.md".
 func Runbooks() fs.FS { return below(runbooks, "runbooks") }
+
+// Recon returns the layouts of counterparties' files ("clearing-fixed.yaml") and the plans by
+// which they are reconciled ("plan-clearing.yaml").
+func Recon() fs.FS { return below(recon, "recon") }
 
 func below(files embed.FS, dir string) fs.FS {
 	sub, err := fs.Sub(files, dir)

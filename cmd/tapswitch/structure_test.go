@@ -147,7 +147,14 @@ var lattice = map[string][]string{
 		"deploy/kafka/topics"},
 	"ledger/feed/recordpb": {},
 	"ledger/settle":        {"crypto/pan", "switch/txn", "ledger/warehouse"},
-	"ledger/recon":         {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/settle"},
+	// Reconciliation: the rules; what reads files, the ledger and claims; what carries millions
+	// of rows through and keeps the breaks.
+	"ledger/recon":        {"switch/txn"},
+	"ledger/recon/layout": {"switch/txn", "ledger/recon"},
+	"ledger/recon/intake": {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/recon"},
+	"ledger/recon/run":    {"switch/txn", "ledger/recon"},
+	"ledger/recon/book":   {"switch/txn", "ledger/recon", "ledger/recon/run"},
+	"ledger/recon/plant":  {"switch/txn", "ledger/recon"},
 
 	// The tools and the binary.
 	"bench": {"crypto/keyring", "crypto/mac", "crypto/block", "crypto/pan", "switch/...", "ledger/...",
@@ -218,8 +225,8 @@ var libraries = map[string][]string{
 		"cmd/tapswitch/tools"},
 	// Message specifications are YAML files whose errors name the line; texts are GB18030.
 	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank/emv", "switch/bank/setup",
-		"switch/scheme", "switch/fare/tariff"},
-	"golang.org/x/text": {"switch/bank/message"},
+		"switch/scheme", "switch/fare/tariff", "ledger/recon/layout"},
+	"golang.org/x/text": {"switch/bank/message", "ledger/recon/layout"},
 	// A histogram of latencies: the benchmark's, and what the demo's terminals saw.
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "switch/sim"},
 	// The ciphers take SM4, the signatures SM2 and SM3.
@@ -250,7 +257,9 @@ var pure = map[string][]string{
 	"switch/account": {"crypto/sha256", "encoding/binary",
 		"encoding/hex", "encoding/json", "errors", "fmt", "slices"},
 	"switch/liability": {"fmt"},
-	"switch/store":     {"context", "errors", "fmt", "time"},
+	"ledger/recon": {"cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt",
+		"slices", "strconv", "time"},
+	"switch/store": {"context", "errors", "fmt", "time"},
 	"switch/engine": {"bytes", "cmp", "context", "errors", "fmt", "maps", "slices", "sync", "sync/atomic",
 		"time"},
 }

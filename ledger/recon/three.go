@@ -1,0 +1,175 @@
+package recon
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// ClaimsMax bounds the totals that terminals and operators claim in one run.
+const ClaimsMax = 1_000_000
+
+// Claim is what a terminal says of its batch, or an operator of its day: field 48 of a 0500, or
+// a line of a file. Batch is empty for a whole day.
+type Claim struct {
+	Terminal string `json:"terminal"`
+	Batch    string `json:"batch"`
+	Tally    `json:"totals"`
+}
+
+// Tally is a number of rows and their sums in minor units: debits are what holders pay, credits
+// what they get back, both positive.
+type Tally struct {
+	Debits  int64 `json:"debits"`
+	Debit   int64 `json:"debit_amount"`
+	Credits int64 `json:"credits"`
+	Credit  int64 `json:"credit_amount"`
+}
+
+// Count adds a row's amount.
+func (t *Tally) Count(amount int64) error {
+	n, sum := &t.Debits, &t.Debit
+	if amount < 0 {
+		n, sum, amount = &t.Credits, &t.Credit, -amount
+	}
+	s, err := add(*sum, amount)
+	*n, *sum = *n+1, s
+	return err
+}
+
+// Account is what the three say of one batch.
+type Account struct {
+	Terminal string `json:"terminal"`
+	Batch    string `json:"batch"`
+	Claimed  Tally  `json:"claimed"`
+	Ledger   Tally  `json:"ledger"`
+	Theirs   Tally  `json:"counterparty"`
+	Odd      Party  `json:"odd"`
+}
+
+// Accounts adds up both sides by what was claimed. Not safe for concurrent use.
+type Accounts struct {
+	byKey map[string]*Account
+	key   []byte
+}
+
+// NewAccounts begins with the claims; two of one batch are refused: nobody can say which holds.
+func NewAccounts(claims []Claim) (*Accounts, error) {
+	if len(claims) > ClaimsMax {
+		return nil, fmt.Errorf("%d claims, at most %d are compared in one run", len(claims), ClaimsMax)
+	}
+	a := &Accounts{byKey: make(map[string]*Account, len(claims))}
+	for _, c := range claims {
+		key := c.Terminal + "\x00" + c.Batch
+		if a.byKey[key] != nil {
+			return nil, fmt.Errorf("terminal %s claims batch %q twice; keep the claim that holds",
+				c.Terminal, c.Batch)
+		}
+		a.byKey[key] = &Account{Terminal: c.Terminal, Batch: c.Batch, Claimed: c.Tally}
+	}
+	return a, nil
+}
+
+// find returns the account of a row: of its batch, or of its terminal's day.
+func (a *Accounts) find(r *Row) *Account {
+	a.key = batchKey(a.key[:0], r)
+	if found := a.byKey[string(a.key)]; found != nil {
+		return found
+	}
+	a.key = append(append(a.key[:0], r.Text[Terminal]...), 0)
+	return a.byKey[string(a.key)]
+}
+
+// Matched counts rows that matched: those of the counterparty belong to the batch that the
+// ledger's row names, for few files name batches.
+func (a *Accounts) Matched(ours, theirs []*Row) error {
+	if len(theirs) == 0 {
+		return nil // cancelled within the ledger: terminals do not count what was undone
+	}
+	for i, r := range ours {
+		found := a.find(r)
+		if found == nil {
+			continue
+		}
+		if err := found.Ledger.Count(r.Amount); err != nil {
+			return err
+		}
+		amount := r.Amount
+		switch {
+		case len(ours) == 1:
+			for _, t := range theirs[1:] {
+				if err := found.Theirs.Count(t.Amount); err != nil {
+					return err
+				}
+			}
+			amount = theirs[0].Amount
+		case i == 0: // many of ours: the tolerance goes to the first
+			sumOurs, _ := sumOf(ours)
+			sumTheirs, _ := sumOf(theirs)
+			amount += sumTheirs - sumOurs
+		}
+		if err := found.Theirs.Count(amount); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Break counts the rows of a difference: the counterparty's by the ledger's batch where the
+// pair is known.
+func (a *Accounts) Break(b *Break) error {
+	r := b.row()
+	found := a.find(r)
+	if found == nil || b.Difference == HeldLine {
+		return nil
+	}
+	if b.Ours != nil {
+		if err := found.Ledger.Count(b.Ours.Amount); err != nil {
+			return err
+		}
+	}
+	if b.Theirs != nil {
+		return found.Theirs.Count(b.Theirs.Amount)
+	}
+	return nil
+}
+
+// All returns the accounts by terminal and batch, each with who disagrees.
+func (a *Accounts) All() []Account {
+	all := make([]Account, 0, len(a.byKey))
+	for _, acc := range a.byKey {
+		acc.Odd = odd(acc.Ledger == acc.Theirs, acc.Ledger == acc.Claimed, acc.Theirs == acc.Claimed)
+		all = append(all, *acc)
+	}
+	slices.SortFunc(all, func(a, b Account) int {
+		return cmp.Or(cmp.Compare(a.Terminal, b.Terminal), cmp.Compare(a.Batch, b.Batch))
+	})
+	return all
+}
+
+// odd names who stands alone among three.
+func odd(ledgerIsTheirs, ledgerIsClaim, theirsIsClaim bool) Party {
+	switch {
+	case ledgerIsTheirs && ledgerIsClaim:
+		return NoParty
+	case ledgerIsTheirs:
+		return Claims
+	case ledgerIsClaim:
+		return Counterparty
+	case theirsIsClaim:
+		return Ledger
+	default:
+		return Everyone
+	}
+}
+
+// oddOf compares existence, status and amount of one transaction.
+func oddOf(ours, theirs, claim *Row) Party {
+	equal := func(a, b *Row) bool {
+		if a == nil || b == nil {
+			return a == b
+		}
+		return a.Amount == b.Amount && statusAgrees(a, b)
+	}
+	return odd(equal(ours, theirs), equal(ours, claim), equal(theirs, claim))
+}
