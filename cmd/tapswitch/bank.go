@@ -82,8 +82,8 @@ func (n *node) bankOptions(ctx context.Context, file *bank.Config) (o bank.Optio
 // configured.
 func (n *node) openRing() (*keyring.Ring, error) {
 	c := n.config
-	if c.Keys.RingFile == "" {
-		return nil, nil
+	if c.Keys.RingFile == "" || n.ring != nil {
+		return n.ring, nil
 	}
 	for _, path := range append([]string{c.Keys.RingFile}, c.Keys.RingComponents...) {
 		if _, err := os.Stat(path); err != nil {
@@ -109,6 +109,7 @@ func (n *node) openRing() (*keyring.Ring, error) {
 		ring.Close()
 		return sink.Close()
 	})
+	n.ring = ring
 	return ring, nil
 }
 

@@ -44,6 +44,11 @@ func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 	limits.DrainDelay = c.Gate.DrainDelay
 	n.metrics = newGateMetrics()
 	asked, mounts := n.deskMounts()
+	taken, err := n.uploadMount(asked, tokenizer, masterKey)
+	if err != nil {
+		return nil, err
+	}
+	mounts = append(mounts, taken)
 	provisioned, err := n.provisionMounts(ctx)
 	if err != nil {
 		return nil, err

@@ -20,7 +20,9 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/finance"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/uploads"
 )
 
 // Set by the linker.
@@ -75,7 +77,8 @@ func rootCommand() *cobra.Command {
 	}
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
 		tools.POSSim())
-	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand())
+	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand(),
+		uploads.Command())
 	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),
 		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), versionCommand())
 	return root

@@ -16,6 +16,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/bank"
@@ -45,6 +46,7 @@ type node struct {
 	agency   *agency.Agency // nil without a city
 	links    agency.Links   // by which it tells banks
 	bank     *bank.Switch   // nil without a bank file
+	ring     *keyring.Ring  // once it is open
 	gateAddr string
 	admin    *adminServer
 	metrics  *gateMetrics // nil without a gate

@@ -149,6 +149,16 @@ var lattice = map[string][]string{
 	"ledger/settle":        {"crypto/pan", "switch/txn", "ledger/warehouse"},
 	// Reconciliation: the rules; what reads files, the ledger and claims; what carries millions
 	// of rows through and keeps the breaks.
+	// Finance: the rules, the files, and the desk that keeps days, runs and certificates.
+	"ledger/settle/chart":       {"switch/txn"},
+	"ledger/settle/clearing":    {"ledger/settle/chart", "switch/txn"},
+	"ledger/settle/terms":       {"deploy", "ledger/settle/chart", "ledger/settle/clearing", "switch/txn"},
+	"ledger/settle/journal":     {"switch/txn"},
+	"ledger/settle/fund":        {"ledger/settle/chart", "switch/txn"},
+	"ledger/settle/pack":        {"ledger/settle/chart", "ledger/settle/clearing", "switch/txn"},
+	"ledger/settle/certificate": {"crypto/receipt", "crypto/sm", "switch/txn"},
+	"ledger/settle/day": {"crypto/receipt", "ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing",
+		"ledger/settle/fund", "ledger/settle/journal", "ledger/settle/pack", "ledger/warehouse", "switch/txn"},
 	"ledger/recon":        {"switch/txn"},
 	"ledger/recon/layout": {"switch/txn", "ledger/recon"},
 	"ledger/recon/intake": {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/recon"},
@@ -193,6 +203,11 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "crypto/pan", "ledger/warehouse", "deploy",
 		"switch/fare/gtfs", "switch/fare/price", "switch/fare/tariff", "switch/sim/szt", "switch/txn"},
 	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
+	// Days, settlement and certificates.
+	"cmd/tapswitch/finance": {"cmd/tapswitch/cli", "cmd/tapswitch/keyfile", "crypto/receipt",
+		"ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing", "ledger/settle/day",
+		"ledger/settle/fund", "ledger/settle/journal", "ledger/settle/pack", "ledger/settle/terms",
+		"ledger/warehouse", "switch/scheme", "switch/txn"},
 	// The commands that need no switch.
 	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan",
 		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
@@ -210,12 +225,13 @@ var libraries = map[string][]string{
 	"github.com/segmentio/kafka-go":          {"ledger/feed"},
 	"google.golang.org/protobuf":             {"ledger/feed/recordpb"},
 	"github.com/ClickHouse/clickhouse-go/v2": {"ledger/warehouse/clickhouse"},
-	"github.com/parquet-go/parquet-go":       {"ledger/warehouse/local"},
+	// The warehouse of one machine, and the daily pack that analysts read.
+	"github.com/parquet-go/parquet-go": {"ledger/warehouse/local", "ledger/settle/pack"},
 	"github.com/prometheus/client_golang": { // each shows figures of its own
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
-		"cmd/tapswitch/faredesk", "cmd/tapswitch/tools"},
+		"cmd/tapswitch/faredesk", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
 	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},
@@ -256,7 +272,10 @@ var pure = map[string][]string{
 		"time"},
 	"switch/account": {"crypto/sha256", "encoding/binary",
 		"encoding/hex", "encoding/json", "errors", "fmt", "slices"},
-	"switch/liability": {"fmt"},
+	"switch/liability":    {"fmt"},
+	"ledger/settle/chart": {"cmp", "errors", "fmt", "math", "slices", "strings"},
+	"ledger/settle/clearing": {"cmp", "errors", "fmt", "maps", "math", "math/bits", "slices", "strings",
+		"time"},
 	"ledger/recon": {"cmp", "crypto/sha256", "encoding/hex", "encoding/json", "errors", "fmt",
 		"slices", "strconv", "time"},
 	"switch/store": {"context", "errors", "fmt", "time"},

@@ -39,6 +39,7 @@ type Config struct {
 	Gate      Gate      `koanf:"gate"`
 	Bank      Bank      `koanf:"bank"`
 	Desk      Desk      `koanf:"desk"`
+	Uploads   Uploads   `koanf:"uploads"`
 	Store     Store     `koanf:"store"`
 	Feed      Feed      `koanf:"feed"`
 	Warehouse Warehouse `koanf:"warehouse"`
@@ -88,6 +89,16 @@ type Desk struct {
 	// JudgeEvery is how often the ledger is looked through for what lost cards were used
 	// for, to book who bears it. Default 1m.
 	JudgeEvery time.Duration `koanf:"judge_every"`
+}
+
+// Uploads is how records that gates made off line are taken in.
+type Uploads struct {
+	// TACFile says which keys of keys.ring_file verify the TACs of which issuers' cards (JSON;
+	// see package cmd/tapswitch/uploads). Empty takes records without.
+	TACFile string `koanf:"tac_file"`
+	// HoldBrokenChains holds a record for a person whose balance does not follow from the
+	// card's others; else it is booked and the card is listed as suspicious. Default false.
+	HoldBrokenChains bool `koanf:"hold_broken_chains"`
 }
 
 // Scheme is how taps are priced and bounded.

@@ -46,8 +46,7 @@ var carriers = []Duty{
 		EN:      "The card is a credential on line or off line",
 		ZH:      "联机或脱机使用",
 		How:     "off-line records with their TAC are uploaded later and verified in full",
-		Pending: "off-line records are taken, ordered and booked once by their counter, but no " +
-			"TAC is verified on the way in yet",
+		Test:    "switch/upload/book.TestDuty_ZS11_TACOfOfflineRecords",
 	},
 	{
 		ID:      "ZS11-bank-functions",
