@@ -363,9 +363,10 @@ func checkAnswer(t tb, r *txn.Request, out *engine.Result) {
 // closedBy is what a freeze must close to refuse a kind, written down a second time.
 func closedBy(k txn.Kind) txn.App {
 	switch {
-	case k.IsTap():
+	case k.IsTap() || k == txn.PassSale:
 		return txn.AppTransit | txn.AppPurse
-	case k == txn.Purchase || k == txn.Load || k == txn.Refund || k == txn.Balance:
+	case k == txn.Purchase || k == txn.Load || k == txn.Refund || k == txn.Balance ||
+		k == txn.Correction:
 		return txn.AppPurse
 	case k == txn.Enrol:
 		return txn.AppAll

@@ -117,6 +117,9 @@ func (m *modelCard) enter(s *Step, station string) Want {
 	if m.inside && s.At-m.entered < modelPassBack {
 		return Want{Reason: txn.PassBack}
 	}
+	if m.balance < 0 {
+		return Want{Reason: txn.InsufficientFunds}
+	}
 	m.before = m.modelRide
 	m.modelRide = modelRide{true, s.At, station, s.Index}
 	return Want{}
