@@ -16,6 +16,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
@@ -98,7 +99,7 @@ func newNode(ctx context.Context, o nodeOptions) (n *node, err error) {
 		}
 	}()
 	for _, start := range []func(context.Context) error{
-		n.startStore, n.startWarehouse, n.startCarriers,
+		n.startStore, n.keepTariff, n.startWarehouse, n.startCarriers,
 		func(ctx context.Context) error { return n.startEngine(ctx, policy) },
 		n.startDesk, n.startGate, n.startBank, n.startTicks, n.startAdmin,
 	} {
@@ -107,6 +108,15 @@ func newNode(ctx context.Context, o nodeOptions) (n *node, err error) {
 		}
 	}
 	return n, nil
+}
+
+// keepTariff refuses a tariff that changes what was charged on a day that has ended.
+func (n *node) keepTariff(context.Context) error {
+	c := n.config
+	if err := faredesk.Adopt(c.DataDir, c.Scheme.TariffFile, n.clock.now()); err != nil {
+		return fmt.Errorf("scheme.tariff_file: %w", err)
+	}
+	return nil
 }
 
 func (n *node) onStop(name string, stop func(context.Context) error) {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,9 +67,18 @@ func open(name string) (tariff.Source, error) {
 // ReadBook reads a tariff: a file, or a directory whose YAML files are its versions.
 func ReadBook(path string) (*tariff.Book, error) { return load([]string{path}) }
 
-// load makes a book of tariff files; one that is refused has the exit code of breaks. A
-// directory stands for its YAML files.
+// load makes a book of tariff files; one that is refused has the exit code of breaks.
 func load(names []string) (*tariff.Book, error) {
+	sources, err := read(names)
+	if err != nil {
+		return nil, err
+	}
+	book, err := tariff.Load(sources...)
+	return book, cli.WithCode(cli.ExitBreaks, err)
+}
+
+// read reads tariff files; a directory stands for its YAML files.
+func read(names []string) ([]tariff.Source, error) {
 	var sources []tariff.Source
 	for _, name := range names {
 		files := []string{name}
@@ -86,25 +96,37 @@ func load(names []string) (*tariff.Book, error) {
 			sources = append(sources, s)
 		}
 	}
-	book, err := tariff.Load(sources...)
-	return book, cli.WithCode(cli.ExitBreaks, err)
+	return sources, nil
 }
 
 func lintCommand() *cobra.Command {
 	var was []string
-	var closed string
+	var closed, data string
 	c := &cobra.Command{
-		Use: "lint FILE...", Short: "Check the files of one tariff, all its versions",
+		Use: "lint FILE|DIR...", Short: "Check the files of one tariff, all its versions",
 		Long: "Checks that the files are a tariff: nothing unknown in them, nothing that contradicts " +
-			"itself, no gap in fares or between versions. With --closed no version may differ from that " +
-			"of --was on a day that is closed. Exit code 6 when something is wrong, each with file and line.",
+			"itself, no gap in fares or between versions. A directory stands for its YAML files. With " +
+			"--data no version may differ, on a day that has ended, from the tariff by which the switch " +
+			"of that data directory charges; with --closed, from that of --was on a day that is closed. " +
+			"Exit code 6 when something is wrong, each with file and line.",
 		Example: "  tapswitch fare lint 2026.yaml 2027.yaml\n" +
+			"  tapswitch fare lint --data tapswitch-data tariffs\n" +
 			"  tapswitch fare lint --closed 2026-09-01 --was old/2026.yaml 2026.yaml 2027.yaml",
 		Args: usage(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
+			if data != "" {
+				book, err := load(args)
+				if err != nil {
+					return err
+				}
+				if err := checkKept(book, data, txn.MillisOf(time.Now())); err != nil {
+					return err
+				}
+			}
 			return lint(c.OutOrStdout(), args, was, closed)
 		},
 	}
+	c.Flags().StringVar(&data, "data", "", "data directory of the switch that is to charge by it")
 	c.Flags().StringArrayVar(&was, "was", nil, "a file of the tariff in force until now; may be repeated")
 	c.Flags().StringVar(&closed, "closed", "", "the last business date that is closed, YYYY-MM-DD")
 	return c
