@@ -1,10 +1,11 @@
 // Package deploy holds what is installed beside the binary, so that the binary carries it:
 // the ClickHouse tables of the ledger, the policy files of the cities with the calendar of
-// working days, and examples of tariffs.
+// working days, examples of tariffs, and the chart of accounts with examples of terms.
 //
 // The files are read-only and the same in every build of one version. The package does
 // nothing with them; ledger/warehouse/clickhouse applies the tables and keeps their
-// checksums, switch/scheme reads the policies, switch/fare/tariff the tariffs.
+// checksums, switch/scheme reads the policies, switch/fare/tariff the tariffs,
+// ledger/settle/terms the chart and the terms.
 package deploy
 
 import (
@@ -24,6 +25,9 @@ var tariffs embed.FS
 //go:embed recon/*.yaml
 var recon embed.FS
 
+//go:embed finance/*.yaml
+var finance embed.FS
+
 //go:embed runbooks/*.md
 var runbooks embed.FS
 
@@ -37,6 +41,10 @@ func Schemes() fs.FS { return below(schemes, "schemes") }
 
 // Tariffs returns the tariff files: "shenzhen.yaml", and "example.yaml" with every rule.
 func Tariffs() fs.FS { return below(tariffs, "tariffs") }
+
+// Finance returns the chart of accounts with its posting rules ("chart.yaml") and examples of
+// terms of settlement ("terms.yaml").
+func Finance() fs.FS { return below(finance, "finance") }
 
 // Runbooks returns what to do about incidents, one a file: "lost-store.md".
 func Runbooks() fs.FS { return below(runbooks, "runbooks") }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/finance"
 	"github.com/tapswitch/tapswitch/ledger/settle"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/clickhouse"
@@ -21,7 +22,8 @@ import (
 
 func ledgerCommand() *cobra.Command {
 	c := &cobra.Command{Use: "ledger", Short: "Figures from the warehouse"}
-	c.AddCommand(ledgerTotalsCommand(), ledgerRecordsCommand())
+	c.AddCommand(ledgerTotalsCommand())
+	c.AddCommand(finance.Ledger(&financeSource{})...)
 	return c
 }
 

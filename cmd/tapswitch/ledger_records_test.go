@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/finance"
 	warehouselocal "github.com/tapswitch/tapswitch/ledger/warehouse/local"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -37,7 +38,7 @@ func TestLedgerRecords(t *testing.T) {
 		t.Fatalf("exit code %d, %d lines: %s", code, len(lines), out)
 	}
 	for i, text := range lines {
-		var line ledgerLine
+		var line finance.Line
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			t.Fatal(err)
 		}

@@ -21,6 +21,8 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/finance"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatedesk"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatesim"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/uploads"
 )
@@ -76,9 +78,10 @@ func rootCommand() *cobra.Command {
 		}
 	}
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
-		tools.POSSim())
-	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), desk.Operator(), ledgerCommand(), bankCommand(),
-		uploads.Command())
+		tools.POSSim(), gatesim.Command())
+	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), gatedesk.Terminals(),
+		desk.Operator(), ledgerCommand(), bankCommand(),
+		uploads.Command(), finance.Day(&financeSource{}), finance.Settle(&financeSource{}))
 	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),
 		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), versionCommand())
 	return root

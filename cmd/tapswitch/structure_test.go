@@ -131,8 +131,10 @@ var lattice = map[string][]string{
 	"switch/desk/drill":   {"crypto/pan", "switch/txn", "switch/store"},
 
 	// What drives the switch from outside knows its words, not its insides.
-	"switch/sim":            {"crypto/pan", "switch/txn", "switch/fare"},
-	"switch/sim/szt":        {"crypto/pan", "switch/txn", "switch/sim", "switch/fare/price"},
+	"switch/sim":     {"crypto/pan", "switch/txn", "switch/fare"},
+	"switch/sim/szt": {"crypto/pan", "switch/txn", "switch/sim", "switch/fare/price"},
+	"switch/sim/gatesim": {"crypto/pan", "crypto/purse", "crypto/receipt", "switch/blacklist/list", "switch/disruption",
+		"switch/fare/price", "switch/fare/tariff", "switch/gate/frame", "switch/gate/provision", "switch/sim", "switch/txn"},
 	"switch/sim/faultproxy": {},
 	"switch/sim/bankhost":   {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "switch/bank/message"},
 	"switch/sim/pos":        {"crypto/block", "crypto/mac", "crypto/pan", "crypto/pinblock", "crypto/tlv", "switch/bank/message"},
@@ -196,6 +198,9 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/uploads": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "crypto/block", "crypto/keyring", "crypto/pan",
 		"crypto/purse", "switch/engine", "switch/gate", "switch/store", "switch/txn", "switch/upload",
 		"switch/upload/api", "switch/upload/book"},
+	// What gates work by, and simulated gates.
+	"cmd/tapswitch/gatedesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/disruption"},
+	"cmd/tapswitch/gatesim":  {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/sim/gatesim", "switch/txn"},
 	// What the bank edge counts, as metrics.
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
@@ -204,7 +209,7 @@ var lattice = map[string][]string{
 		"switch/fare/gtfs", "switch/fare/price", "switch/fare/tariff", "switch/sim/szt", "switch/txn"},
 	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
 	// Days, settlement and certificates.
-	"cmd/tapswitch/finance": {"cmd/tapswitch/cli", "cmd/tapswitch/keyfile", "crypto/receipt",
+	"cmd/tapswitch/finance": {"cmd/tapswitch/cli", "cmd/tapswitch/keyfile", "crypto/receipt", "ledger/feed",
 		"ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing", "ledger/settle/day",
 		"ledger/settle/fund", "ledger/settle/journal", "ledger/settle/pack", "ledger/settle/terms",
 		"ledger/warehouse", "switch/scheme", "switch/txn"},
@@ -231,7 +236,7 @@ var libraries = map[string][]string{
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
-		"cmd/tapswitch/faredesk", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
+		"cmd/tapswitch/faredesk", "cmd/tapswitch/finance", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
 	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},
@@ -241,7 +246,7 @@ var libraries = map[string][]string{
 		"cmd/tapswitch/tools"},
 	// Message specifications are YAML files whose errors name the line; texts are GB18030.
 	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank/emv", "switch/bank/setup",
-		"switch/scheme", "switch/fare/tariff", "ledger/recon/layout"},
+		"switch/scheme", "switch/fare/tariff", "ledger/recon/layout", "ledger/settle/terms"},
 	"golang.org/x/text": {"switch/bank/message", "ledger/recon/layout"},
 	// A histogram of latencies: the benchmark's, and what the demo's terminals saw.
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "switch/sim"},

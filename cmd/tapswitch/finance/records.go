@@ -1,4 +1,4 @@
-package main
+package finance
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 // millions, and who wants those reads the warehouse.
 const recordsMax = 1000
 
-// ledgerLine is one record of the listing. Amounts are minor units; what a bank gave stands as
+// Line is one record of the listing. Amounts are minor units; what a bank gave stands as
 // it gave it.
-type ledgerLine struct {
+type Line struct {
 	Record         string    `json:"record"`
 	BusinessDate   string    `json:"business_date"`
 	Request        string    `json:"request,omitempty"`
@@ -40,9 +40,9 @@ type ledgerLine struct {
 	Original       string    `json:"original,omitempty"`
 }
 
-func lineOf(r *txn.Record) ledgerLine {
+func lineOf(r *txn.Record) Line {
 	row := warehouse.RowOf(r)
-	l := ledgerLine{Record: r.Position.String(), BusinessDate: r.BusinessDate.String(),
+	l := Line{Record: r.Position.String(), BusinessDate: r.BusinessDate.String(),
 		Request: r.Request.String(), Kind: row.Kind, Outcome: row.Outcome, Card: row.Card,
 		Last4: row.Last4, Issuer: row.Issuer, RRN: row.RRN, Auth: row.Auth,
 		Response: row.Response, SettlementDate: row.SettlementDate, Charged: r.Charged,
@@ -56,24 +56,19 @@ func lineOf(r *txn.Record) ledgerLine {
 // errListed ends a listing that is full.
 var errListed = errors.New("enough")
 
-func ledgerRecordsCommand() *cobra.Command {
-	var flags configFlags
-	var form cli.Output
-	var day, terminal string
+func recordsCommand(source Source) *cobra.Command {
+	d := &desk{source: source}
+	var terminal string
 	limit := recordsMax
-	c := &cobra.Command{
+	c := d.command(&cobra.Command{
 		Use: "records", Short: "The records of one business date",
 		Long: "The records of one business date with what the bank answered: response code (field " +
 			"39), authorization code (38) and settlement date (15). As JSON one object a line.",
 		Example: "  tapswitch ledger records --day 2026-11-21 --terminal 48025800 -o json",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if day == "" {
-				return cli.WithCode(cli.ExitUsage, errNoDay)
-			}
-			date, err := txn.ParseBusinessDate(day)
+			date, err := d.date()
 			if err != nil {
-				return cli.WithCode(cli.ExitUsage, fmt.Errorf("--day: %w", err))
+				return err
 			}
 			filter := warehouse.Filter{From: date, To: date}
 			var from txn.TerminalID
@@ -82,21 +77,14 @@ func ledgerRecordsCommand() *cobra.Command {
 					return cli.WithCode(cli.ExitUsage, fmt.Errorf("--terminal: %w", err))
 				}
 			}
-			loaded, err := flags.load()
+			p, err := source.Open(c.Context())
 			if err != nil {
 				return err
 			}
-			reader, done, err := openReader(c.Context(), &loaded.Config)
-			if err != nil {
-				return err
-			}
-			l := listing{reader, filter, from, limit}
-			return errors.Join(l.write(c.Context(), c.OutOrStdout(), form.String()), done())
+			l := listing{p.Reader, filter, from, limit}
+			return errors.Join(l.write(c.Context(), c.OutOrStdout(), d.form.String()), p.Done())
 		},
-	}
-	flags.add(c)
-	form.Add(c)
-	c.Flags().StringVar(&day, "day", "", "business date, YYYY-MM-DD; must be given")
+	}, true)
 	c.Flags().StringVar(&terminal, "terminal", "", "only what this terminal sent")
 	c.Flags().IntVar(&limit, "limit", recordsMax, "list at most this many")
 	return c
@@ -113,7 +101,7 @@ type listing struct {
 // write lists the records in their order; the last line of a table that is full says so.
 func (l *listing) write(ctx context.Context, to io.Writer, form string) error {
 	w := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	put := func(r *ledgerLine) error {
+	put := func(r *Line) error {
 		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", r.Record, r.Kind,
 			r.Outcome, r.Reason, r.Response, r.Auth, r.SettlementDate, r.Last4, r.Charged, r.RRN,
 			r.Request)
@@ -121,7 +109,7 @@ func (l *listing) write(ctx context.Context, to io.Writer, form string) error {
 	}
 	if form == "json" {
 		e := json.NewEncoder(to)
-		put = func(r *ledgerLine) error { return e.Encode(r) }
+		put = func(r *Line) error { return e.Encode(r) }
 	} else if _, err := fmt.Fprintln(w, "RECORD\tKIND\tOUTCOME\tREASON\tRESPONSE\tAUTH\tSETTLES\t"+
 		"CARD\tCHARGED\tRRN\tREQUEST"); err != nil {
 		return err
