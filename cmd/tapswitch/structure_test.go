@@ -161,6 +161,13 @@ var lattice = map[string][]string{
 	"ledger/settle/certificate": {"crypto/receipt", "crypto/sm", "switch/txn"},
 	"ledger/settle/day": {"crypto/receipt", "ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing",
 		"ledger/settle/fund", "ledger/settle/journal", "ledger/settle/pack", "ledger/warehouse", "switch/txn"},
+	// The console: pages, and what they must not wait for.
+	"ledger/console/session": {},
+	"ledger/console/trail":   {},
+	"ledger/console/figures": {"switch/txn", "ledger/warehouse", "ledger/settle"},
+	"ledger/console/lookup":  {"switch/txn", "ledger/warehouse"},
+	"ledger/console": {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/settle", "ledger/console/figures",
+		"ledger/console/lookup", "ledger/console/session", "ledger/console/trail"},
 	"ledger/recon":        {"switch/txn"},
 	"ledger/recon/layout": {"switch/txn", "ledger/recon"},
 	"ledger/recon/intake": {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/recon"},
@@ -190,6 +197,9 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
 		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/finding", "switch/desk/intake", "switch/desk/page",
 		"deploy", "switch/desk/drill", "switch/desk/foreign", "switch/desk/share", "switch/engine", "switch/notice", "switch/scheme", "switch/store", "switch/txn"},
+	// What stands behind the console.
+	"cmd/tapswitch/consolewire": {"crypto/pan", "ledger/console", "ledger/console/session", "ledger/console/trail",
+		"ledger/recon", "ledger/recon/book", "ledger/recon/run", "ledger/settle/...", "ledger/warehouse", "switch/store", "switch/txn"},
 	"cmd/tapswitch/citydemo": {"crypto/pan", "crypto/receipt", "switch/account", "switch/bank/message", "switch/blacklist/list",
 		"switch/notice", "switch/scheme", "switch/scheme/duty", "switch/sim", "switch/sim/bankhost", "switch/sim/pos", "switch/txn"},
 	// Clients of a running gate.

@@ -96,11 +96,17 @@ type Filter struct {
 	// in one batch. Boot means nothing without Terminal.
 	Terminal txn.TerminalID
 	Boot     uint32
+	// Place chooses the one record at a position; the zero Position (epoch 0) chooses all.
+	Place txn.Position
+	// RRN and Operator choose by what stands in the record; Outcome by what became of it.
+	RRN, Operator string
+	Outcome       txn.Outcome
 }
 
 // Sifts reports whether the filter goes by more than the date.
 func (f *Filter) Sifts() bool {
-	return !f.Card.IsZero() || !f.Request.IsZero() || f.Terminal != txn.TerminalID{}
+	return !f.Card.IsZero() || !f.Request.IsZero() || f.Terminal != txn.TerminalID{} ||
+		f.Place.Epoch > 0 || f.RRN != "" || f.Operator != "" || f.Outcome != txn.OutcomeNone
 }
 
 // Matches reports whether the filter chooses r.
@@ -109,7 +115,10 @@ func (f *Filter) Matches(r *txn.Record) bool {
 		(f.Card.IsZero() || r.Card == f.Card) &&
 		(f.Request.IsZero() || r.Request == f.Request) &&
 		(f.Terminal == txn.TerminalID{} ||
-			r.Request.Terminal == f.Terminal && r.Request.Boot == f.Boot)
+			r.Request.Terminal == f.Terminal && r.Request.Boot == f.Boot) &&
+		(f.Place.Epoch == 0 || r.Position == f.Place) &&
+		(f.RRN == "" || r.RRN == f.RRN) && (f.Operator == "" || r.Place.Operator == f.Operator) &&
+		(f.Outcome == txn.OutcomeNone || r.Outcome == f.Outcome)
 }
 
 // MatchesDate reports whether the filter may choose records of date d.

@@ -400,5 +400,16 @@ func condition(f warehouse.Filter) (string, []any) {
 		where = append(where, "terminal = ? AND boot = ?")
 		args = append(args, f.Terminal.String(), f.Boot)
 	}
+	if f.Place.Epoch > 0 {
+		where = append(where, "bucket = ? AND epoch = ? AND seq = ?")
+		args = append(args, uint8(f.Place.Bucket), uint64(f.Place.Epoch), uint64(f.Place.Seq))
+	}
+	for _, by := range []struct{ condition, want string }{
+		{"rrn = ?", f.RRN}, {"operator = ?", f.Operator}, {"outcome = ?", f.Outcome.String()},
+	} {
+		if by.want != "" && by.want != txn.OutcomeNone.String() {
+			where, args = append(where, by.condition), append(args, by.want)
+		}
+	}
 	return strings.Join(where, " AND "), args
 }

@@ -228,6 +228,9 @@ func (c *columnReader) findInGroup(f warehouse.Filter, match []bool) error {
 			return err
 		}
 	}
+	if err := c.findPlace(f, match); err != nil {
+		return err
+	}
 	if f.Request.IsZero() {
 		return nil
 	}
@@ -238,6 +241,34 @@ func (c *columnReader) findInGroup(f warehouse.Filter, match []bool) error {
 		return err
 	}
 	return c.keepNumber("counter", f.Request.Counter, match)
+}
+
+// findPlace goes by position, and by the texts of which a filter may name one.
+func (c *columnReader) findPlace(f warehouse.Filter, match []bool) error {
+	for _, by := range []struct{ column, want string }{
+		{"rrn", f.RRN}, {"operator", f.Operator}, {"outcome", f.Outcome.String()},
+	} {
+		if by.want == "" || by.column == "outcome" && f.Outcome == txn.OutcomeNone {
+			continue
+		}
+		if err := c.keepText(by.column, by.want, match); err != nil {
+			return err
+		}
+	}
+	if f.Place.Epoch == 0 {
+		return nil
+	}
+	for column, want := range map[string]uint64{"bucket": uint64(f.Place.Bucket),
+		"epoch": uint64(f.Place.Epoch), "seq": uint64(f.Place.Seq)} {
+		got, err := c.integers(column)
+		if err != nil {
+			return err
+		}
+		for i, n := range got {
+			match[i] = match[i] && uint64(n) == want
+		}
+	}
+	return nil
 }
 
 // keepText unmarks the rows whose text is another one.

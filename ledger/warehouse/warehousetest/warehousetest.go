@@ -138,6 +138,7 @@ func CheckFigures(t *testing.T, w warehouse.Warehouse, records []txn.Record) {
 			t.Fatal(err)
 		}
 		checkTotals(t, w, want)
+		CheckHours(t, w, date, records)
 	}
 }
 
@@ -449,6 +450,8 @@ func testFilter(t *testing.T, b *bench) {
 			some = r
 		}
 	}
+	bank := b.chain.Bank(3)
+	b.add([]txn.Record{bank})
 	filters := []warehouse.Filter{
 		{From: Day.Next(), To: Day.Next()}, {From: Day.Next()}, {To: Day},
 		{Card: some.Card}, {Request: some.Request}, {Card: some.Card, Request: some.Request},
@@ -456,6 +459,10 @@ func testFilter(t *testing.T, b *bench) {
 		{Terminal: some.Request.Terminal, Boot: some.Request.Boot},
 		{Terminal: some.Request.Terminal, Boot: some.Request.Boot, Card: some.Card},
 		{Terminal: some.Request.Terminal, Boot: some.Request.Boot + 1},
+		{Place: some.Position}, {Place: some.Position, Card: some.Card},
+		{Place: txn.Position{Bucket: some.Position.Bucket, Epoch: 9, Seq: 1}},
+		{RRN: bank.RRN}, {RRN: bank.RRN, Outcome: bank.Outcome}, {RRN: "no such"},
+		{Outcome: txn.Declined}, {Operator: "M5"}, {Operator: "M5", Outcome: txn.Approved, From: Day.Next()},
 	}
 	for _, f := range filters {
 		want := slices.DeleteFunc(Ordered(b.held),

@@ -1,0 +1,210 @@
+package console
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/tapswitch/tapswitch/ledger/console/trail"
+)
+
+// breaksShown is how many breaks a page has.
+const breaksShown = 50
+
+// noteMax bounds what a person writes to a break, in characters.
+const noteMax = 300
+
+// breaksPage is the list of breaks.
+type breaksPage struct {
+	*frame
+	None   bool
+	Filter BreakFilter
+	List   BreakList
+}
+
+// States are the choices of the filter.
+func (p *breaksPage) States() []string { return []string{"open", "assigned", "resolved"} }
+
+// breaks serves GET /console/breaks?state=&owner=&after=.
+func (s *Server) breaks(x *visit) error {
+	q := x.r.URL.Query()
+	p := &breaksPage{frame: x.frame, None: s.o.Breaks == nil, Filter: BreakFilter{State: q.Get("state"),
+		Kind: q.Get("kind"), Owner: q.Get("owner"), After: q.Get("after"), Max: breaksShown}}
+	if p.None {
+		return x.render(http.StatusOK, "breaks.html", p)
+	}
+	ctx, cancel := x.bounded()
+	defer cancel()
+	var err error
+	p.List, err = s.o.Breaks.List(ctx, p.Filter)
+	if p.None = errors.Is(err, ErrNone); err != nil && !p.None {
+		return err
+	}
+	return x.render(http.StatusOK, "breaks.html", p)
+}
+
+// breakPage is one break.
+type breakPage struct {
+	*frame
+	B       *Break
+	Problem string
+}
+
+// Resolutions are the ways to end a break; a write-off wants a second person and is made where
+// the journal is.
+func (p *breakPage) Resolutions() []string {
+	return []string{"explained", "corrected_by_counterparty", "corrected_by_us", "duplicate", "other"}
+}
+
+// Side is what one side has of the break.
+func (p *breakPage) Side(which string, fields []Field) *sidePart {
+	return &sidePart{p.frame, which, fields}
+}
+
+// sidePart hands a side to its template.
+type sidePart struct {
+	*frame
+	Which  string
+	Fields []Field
+}
+
+// Ended reports whether nothing more is to be done.
+func (p *breakPage) Ended() bool { return p.B.State == "resolved" }
+
+// showBreak serves GET /console/breaks/{id}.
+func (s *Server) showBreak(x *visit) error { return s.breakNow(x, http.StatusOK, "") }
+
+func (s *Server) breakNow(x *visit, status int, problem string) error {
+	if s.o.Breaks == nil {
+		return notFound()
+	}
+	ctx, cancel := x.bounded()
+	defer cancel()
+	b, err := s.o.Breaks.Show(ctx, x.r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return x.render(status, "break.html", &breakPage{x.frame, b, problem})
+}
+
+// actBreak serves POST /console/breaks/{id}.
+func (s *Server) actBreak(x *visit) error {
+	if s.o.Breaks == nil {
+		return notFound()
+	}
+	a := BreakAction{Actor: x.who.Person.Name, Step: x.r.PostFormValue("step"),
+		Owner:      strings.TrimSpace(x.r.PostFormValue("owner")),
+		Resolution: x.r.PostFormValue("resolution"), Note: strings.TrimSpace(x.r.PostFormValue("note"))}
+	if key := problemOf(&a); key != "" {
+		return s.breakNow(x, http.StatusBadRequest, x.T(key))
+	}
+	id := x.r.PathValue("id")
+	if err := x.note(trail.Line{Action: "break_" + a.Step, Subject: id,
+		Detail: strings.TrimSpace(a.Owner + " " + a.Resolution + " " + a.Note)}); err != nil {
+		return err
+	}
+	ctx, cancel := x.bounded()
+	defer cancel()
+	err := s.o.Breaks.Act(ctx, id, a)
+	var told *Refusal
+	if errors.As(err, &told) {
+		text := told.English
+		if x.Lang == chinese {
+			text = told.Chinese
+		}
+		return s.breakNow(x, http.StatusConflict, text)
+	}
+	if err != nil {
+		return err
+	}
+	http.Redirect(x.w, x.r, "/console/breaks/"+url.PathEscape(id), http.StatusSeeOther)
+	return nil
+}
+
+// problemOf says what is wrong with a step, empty for nothing.
+func problemOf(a *BreakAction) string {
+	known := slices.Contains((&breakPage{}).Resolutions(), a.Resolution)
+	switch n := utf8.RuneCountInString(a.Note); {
+	case n > noteMax || utf8.RuneCountInString(a.Owner) > noteMax || isNumber(a.Note):
+		return "break.note_bad"
+	case a.Step == StepAssign && a.Owner == "":
+		return "break.owner_missing"
+	case a.Step == StepComment && n == 0, a.Step == StepResolve && n == 0:
+		return "break.note_missing"
+	case a.Step == StepResolve && !known:
+		return "break.resolution_missing"
+	case !slices.Contains([]string{StepAssign, StepComment, StepResolve}, a.Step):
+		return "error.form"
+	}
+	return ""
+}
+
+// freezesPage is the card desk.
+type freezesPage struct {
+	*frame
+	Desk *City
+	Late int
+}
+
+// Part hands a part of the gates to its template.
+func (p *freezesPage) Part(key string, rows []Group) *groupsPart {
+	return &groupsPart{p.frame, key, rows}
+}
+
+// At is a clock by its address.
+func (p *freezesPage) At(c NoticeClock) *NoticeClock { return &c }
+
+// groupsPart is a table of parts of the gates.
+type groupsPart struct {
+	*frame
+	Key  string
+	Rows []Group
+}
+
+// freezes serves GET /console/freezes.
+func (s *Server) freezes(x *visit) error {
+	c, err := x.city()
+	if err != nil {
+		return err
+	}
+	p := &freezesPage{frame: x.frame, Desk: c}
+	for _, u := range urgencies(c, x.now) {
+		if x.ClockClass(u.Clock) == "bad" {
+			p.Late++
+		}
+	}
+	return x.render(http.StatusOK, "freezes.html", p)
+}
+
+// terminals serves GET /console/terminals.
+func (s *Server) terminals(x *visit) error {
+	c, err := x.city()
+	if err != nil {
+		return err
+	}
+	return x.render(http.StatusOK, "terminals.html", &freezesPage{frame: x.frame, Desk: c})
+}
+
+// banksPage is the edge of bank cards.
+type banksPage struct {
+	*frame
+	Bank *BankStatus
+}
+
+// banks serves GET /console/banks.
+func (s *Server) banks(x *visit) error {
+	p := &banksPage{frame: x.frame}
+	if s.o.Banks != nil {
+		ctx, cancel := x.bounded()
+		defer cancel()
+		b, err := s.o.Banks.Status(ctx)
+		if err != nil && !errors.Is(err, ErrNone) {
+			return err
+		}
+		p.Bank = b
+	}
+	return x.render(http.StatusOK, "banks.html", p)
+}
