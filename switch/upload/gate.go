@@ -34,8 +34,6 @@ type Gate struct {
 	Rejected Tally   `json:"rejected"`
 	Held     Tally   `json:"held"`
 	Repeats  uint64  `json:"repeats"`
-	// Disputes are held records whose number another record has: the gate counted it once.
-	Disputes Tally `json:"disputes"`
 	// Own is what the gate says that it made since its first record.
 	Own Tally `json:"own"`
 	// OwnAt is the place in its batches up to which Own counts.
@@ -66,8 +64,6 @@ func (g *Gate) tally(f Fate) *Tally {
 		return &g.Accepted
 	case f.State == Rejected:
 		return &g.Rejected
-	case f.State == Held && f.Reason == Dispute:
-		return &g.Disputes
 	case f.State == Held:
 		return &g.Held
 	default:

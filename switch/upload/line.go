@@ -70,6 +70,10 @@ func (l *Line) Quiet() bool {
 	return len(l.Seq.Gaps) == 0 && l.Seq.Lost == 0 && l.Delta == 0 && l.Breaks == 0 && l.Grey == nil
 }
 
+// youngMax is the counter below which a card that comes for the first time is one that began
+// here; another one was in use before.
+const youngMax = 64
+
 // See takes a record in that is about to be booked, and says where its counter stood and by
 // how much the chain breaks there. later is LaterOf the record's time.
 func (l *Line) See(f *Fact, a *Account, later txn.Minor) (place Place, off txn.Minor) {
@@ -78,7 +82,12 @@ func (l *Line) See(f *Fact, a *Account, later txn.Minor) (place Place, off txn.M
 	}
 	d := f.Before - (a.Balance + later)
 	missing := len(l.Seq.Gaps) > 0
-	switch place = l.Seq.See(f.Counter, f.At); place {
+	place = l.Seq.See(f.Counter, f.At)
+	if place == First && d < 0 && f.Counter > 0 && f.Counter < youngMax {
+		l.Seq.open(Gap{To: f.Counter - 1, At: f.At}) // a young card: its first records are late
+		place = Jump
+	}
+	switch place {
 	case First, Next:
 		off = d - l.Delta
 		l.Delta = d

@@ -341,15 +341,14 @@ func (w *work) judge(back bool) {
 		if it.sure {
 			at = min(it.at, w.now)
 		}
-		if !it.retry {
-			place := w.module(it.record.PSAM()).See(it.record.TermSeq(), at)
-			switch {
-			case fate.State != upload.Taken:
-			case place == upload.Rolled:
-				fate = upload.Fate{State: upload.Held, Reason: upload.RolledBack}
-			case back:
-				fate = upload.Fate{State: upload.Held, Reason: upload.TotalsBack}
-			}
+		// A record that was taken before may stand in its module's line or not.
+		place := w.module(it.record.PSAM()).See(it.record.TermSeq(), at)
+		switch {
+		case fate.State != upload.Taken || it.retry:
+		case place == upload.Rolled:
+			fate = upload.Fate{State: upload.Held, Reason: upload.RolledBack}
+		case back:
+			fate = upload.Fate{State: upload.Held, Reason: upload.TotalsBack}
 		}
 		it.fate = fate
 	}
