@@ -65,8 +65,7 @@ type Entry struct {
 }
 
 // Variant is one form that the postings of a kind may have. The amount is what the record
-// charged, or any that is the same in all entries when Free. Entries stand in the order in which
-// the switch writes them.
+// charged, or any that is the same in all entries when Free. The order of postings means nothing.
 type Variant struct {
 	Entries []Entry
 	Free    bool
@@ -225,24 +224,32 @@ func (c *Chart) Check(r *txn.Record) error {
 	return fail("no variant of its rule gives %s", describe(r))
 }
 
-// fits reports whether the postings are those of the variant.
+// fits reports whether the postings are those of the variant, in any order.
 func fits(v *Variant, r *txn.Record) bool {
 	if len(v.Entries) != len(r.Postings) {
 		return false
 	}
-	amount := r.Charged
-	if v.Free {
-		amount = r.Postings[0].Amount / txn.Minor(v.Entries[0].Times)
+	if !v.Free {
+		return r.Charged != 0 && fitsAmount(v, r, r.Charged)
 	}
-	if amount == 0 {
-		return false
-	}
-	for i, e := range v.Entries {
-		p := r.Postings[i]
-		name, _, _ := strings.Cut(string(p.Account), "/")
-		if p.Amount != amount*txn.Minor(e.Times) || !slices.Contains(e.Classes, name) {
+	first := txn.Minor(v.Entries[0].Times)
+	return slices.ContainsFunc(r.Postings, func(p txn.Posting) bool {
+		return p.Amount != 0 && p.Amount%first == 0 && fitsAmount(v, r, p.Amount/first)
+	})
+}
+
+// fitsAmount reports whether every entry of the variant has a posting of its own.
+func fitsAmount(v *Variant, r *txn.Record, amount txn.Minor) bool {
+	var used uint64 // a bit for each posting; a record has few
+	for _, e := range v.Entries {
+		i := slices.IndexFunc(r.Postings, func(p txn.Posting) bool {
+			name, _, _ := strings.Cut(string(p.Account), "/")
+			return p.Amount == amount*txn.Minor(e.Times) && slices.Contains(e.Classes, name)
+		})
+		if i < 0 || i > 63 || used&(1<<i) != 0 {
 			return false
 		}
+		used |= 1 << i
 	}
 	return true
 }
