@@ -48,7 +48,7 @@ func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	mounts = append(mounts, taken)
+	mounts = append(mounts, taken, n.rideMount(asked, tokenizer))
 	provisioned, err := n.provisionMounts(ctx)
 	if err != nil {
 		return nil, err

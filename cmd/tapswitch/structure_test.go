@@ -52,6 +52,7 @@ var lattice = map[string][]string{
 	"switch/fare/price":  {"switch/txn"},
 	"switch/fare/tariff": {"switch/txn", "switch/fare/price"},
 	"switch/fare/gtfs":   {"switch/txn", "switch/fare/price"},
+	"switch/ridedesk":    {"crypto/pan", "switch/txn", "switch/engine", "switch/desk/form"},
 	"switch/store":       {"crypto/pan", "switch/txn"},
 	"switch/blacklist":   {"crypto/pan", "switch/txn", "switch/store"},
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
@@ -176,7 +177,7 @@ var lattice = map[string][]string{
 	"ledger/recon/plant":  {"switch/txn", "ledger/recon"},
 
 	// The tools and the binary.
-	"bench": {"crypto/keyring", "crypto/mac", "crypto/block", "crypto/pan", "switch/...", "ledger/...",
+	"bench": {"crypto/keyring", "crypto/mac", "crypto/block", "crypto/pan", "crypto/purse", "switch/...", "ledger/...",
 		"bench/...", "deploy/stack"},
 	"bench/load": {},
 	"bench/iso": {"bench/load", "crypto/block", "crypto/mac", "switch/bank/message",
@@ -204,6 +205,9 @@ var lattice = map[string][]string{
 		"switch/notice", "switch/scheme", "switch/scheme/duty", "switch/sim", "switch/sim/bankhost", "switch/sim/pos", "switch/txn"},
 	// Clients of a running gate.
 	"cmd/tapswitch/desk": {"cmd/tapswitch/cli", "crypto/receipt"},
+
+	// The agency's commands beside accounts.
+	"cmd/tapswitch/office": {"cmd/tapswitch/desk"},
 	// Uploads of off-line records, put together, and the commands about them.
 	"cmd/tapswitch/uploads": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "crypto/block", "crypto/keyring", "crypto/pan",
 		"crypto/purse", "switch/engine", "switch/gate", "switch/store", "switch/txn", "switch/upload",
@@ -215,8 +219,12 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
 	// Tariffs: what the commands about fares do, and the table of a replay.
-	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "crypto/pan", "ledger/warehouse", "deploy",
+	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/ridedesk", "crypto/pan", "ledger/warehouse", "deploy",
 		"switch/fare/gtfs", "switch/fare/price", "switch/fare/tariff", "switch/sim/szt", "switch/txn"},
+	// Reconciliation with counterparties, and the breaks to work on.
+	"cmd/tapswitch/recondesk": {"cmd/tapswitch/cli", "deploy", "ledger/recon", "ledger/recon/book",
+		"ledger/recon/intake", "ledger/recon/layout", "ledger/recon/plant", "ledger/recon/run",
+		"ledger/warehouse", "switch/scheme", "switch/txn"},
 	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
 	// Days, settlement and certificates.
 	"cmd/tapswitch/finance": {"cmd/tapswitch/cli", "cmd/tapswitch/keyfile", "crypto/receipt", "ledger/feed",
@@ -246,7 +254,7 @@ var libraries = map[string][]string{
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
-		"cmd/tapswitch/faredesk", "cmd/tapswitch/finance", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
+		"cmd/tapswitch/faredesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
 	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},

@@ -41,7 +41,7 @@ func (d *decider) settle() {
 	if r.Kind == txn.Verify {
 		out.Record.Application = r.App
 	}
-	if r.Kind.IsAgency() && out.List == nil {
+	if (r.Kind.IsAgency() || r.Kind == txn.Correction || r.Kind == txn.PassSale) && out.List == nil {
 		out.Record.Listing = txn.Listing{Actor: r.Listing.Actor, Note: r.Listing.Note}
 	}
 	if r.Offline {

@@ -1,8 +1,11 @@
 // Package faredesk holds the commands about tariffs: lint checks files, explain prices taps
 // step by step, import-gtfs makes a tariff of a feed, what-if prices a past day of the ledger
 // with another tariff, and Reprice holds real charges against one for the replay command.
+// ReadBook and Adopt read the tariff of a switch.
 //
-// Nothing here moves money or needs a running switch. A tariff is a file, or the name of one
+// Correct and sell-pass are clients of a running gate and move money there, once: a request
+// that nobody has heard the end of is repeated with what the error says. All others need no
+// running switch. Numbers of cards are never printed. A tariff is a file, or the name of one
 // that the binary carries. Amounts are printed in minor units, as the tariff has them.
 package faredesk
 
@@ -36,7 +39,8 @@ const shareMin = 0.995
 // Fare returns the command "fare" with those below it; what-if reads the ledger.
 func Fare(ledger Ledger) *cobra.Command {
 	c := &cobra.Command{Use: "fare", Short: "Check tariffs and explain what rides cost"}
-	c.AddCommand(lintCommand(), explainCommand(), importCommand(), whatIfCommand(ledger))
+	c.AddCommand(lintCommand(), explainCommand(), importCommand(), whatIfCommand(ledger),
+		correctCommand(), passCommand())
 	return c
 }
 
