@@ -38,7 +38,6 @@ type finding struct {
 // sighting is a row that was seen elsewhere.
 type sighting struct {
 	Place
-	rrn    string
 	amount int64
 	at     txn.Millis
 	left   bool // it is left over itself
@@ -123,8 +122,8 @@ func batchKey(dst []byte, r *Row) []byte {
 	return append(append(append(dst, r.Text[Terminal]...), 0), r.Text[Batch]...)
 }
 
-// See is shown every row of a side that can be matched, matched or not, in order of place within a source or
-// not. The sides may be shown by two goroutines.
+// See is shown every row of a side that can be matched, matched or not, in any order. It keeps
+// nothing of the row. The sides may be shown by two goroutines.
 func (q *Inquiry) See(side Side, r *Row) {
 	x := &q.index[side]
 	x.rows[r.Source]++
@@ -168,14 +167,14 @@ func (q *Inquiry) note(to **sighting, side Side, r *Row) {
 	if *to != nil && (*to).Place.Before(r.Place) {
 		return
 	}
-	*to = &sighting{Place: r.Place, rrn: r.Text[RRN], amount: r.Amount, at: r.At,
+	*to = &sighting{Place: r.Place, amount: r.Amount, at: r.At,
 		left: q.index[side].left[r.Place]}
 }
 
 // Asked says that there is a third side, also one without a row.
 func (q *Inquiry) Asked() { q.asked = true }
 
-// SeeClaim is shown every row of the third side. Not beside See.
+// SeeClaim is shown every row of the third side, in any order. Not beside See.
 func (q *Inquiry) SeeClaim(r *Row) {
 	for i, identity := range q.plan.Identity {
 		key, ok := r.AppendKey(nil, identity)

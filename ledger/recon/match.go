@@ -31,7 +31,8 @@ var ErrWeakKey = errors.New("key tells too little apart")
 // ErrOverflow reports a sum that int64 minor units do not hold.
 var ErrOverflow = errors.New("sum out of range")
 
-// Matcher applies one rule to rows of both sides. The zero Matcher with a Rule is ready.
+// Matcher applies one rule to rows of both sides. The zero Matcher with a Rule is ready; used
+// again it needs little new memory.
 type Matcher struct {
 	Rule *Rule
 	// Matched is told of every match; both slices are valid during the call. Under Cancel one
@@ -39,6 +40,7 @@ type Matcher struct {
 	Matched func(ours, theirs []*Row)
 
 	arena  []byte
+	ends   []int
 	groups []group
 	index  map[string]int32
 	pick   [2][]*Row
@@ -73,7 +75,7 @@ func unconsumed(rows []*Row) []*Row {
 // gather puts the rows into groups by key. Keys of the first side lie in one text.
 func (m *Matcher) gather(sides [2][]*Row) {
 	m.groups, m.arena = m.groups[:0], m.arena[:0]
-	var ends []int
+	ends := m.ends[:0]
 	for side := range sides {
 		for _, r := range sides[side] {
 			start := len(m.arena)
@@ -84,8 +86,12 @@ func (m *Matcher) gather(sides [2][]*Row) {
 			ends = append(ends, len(m.arena))
 		}
 	}
+	m.ends = ends
 	text, start, n := string(m.arena), 0, 0
-	m.index = make(map[string]int32, len(sides[Ours])+len(sides[Theirs])/4)
+	if m.index == nil {
+		m.index = make(map[string]int32, len(sides[Ours])+len(sides[Theirs])/4)
+	}
+	clear(m.index)
 	for side := range sides {
 		for _, r := range sides[side] {
 			key := text[start:ends[n]]
@@ -98,11 +104,23 @@ func (m *Matcher) gather(sides [2][]*Row) {
 			if !known {
 				i = int32(len(m.groups))
 				m.index[key] = i
-				m.groups = append(m.groups, group{})
+				m.addGroup()
 			}
 			m.groups[i].rows[side] = append(m.groups[i].rows[side], r)
 		}
 	}
+}
+
+// addGroup appends an empty group; one of an earlier call gives its memory.
+func (m *Matcher) addGroup() {
+	n := len(m.groups)
+	if n == cap(m.groups) {
+		m.groups = append(m.groups, group{})
+		return
+	}
+	m.groups = m.groups[:n+1]
+	g := &m.groups[n]
+	g.rows[Ours], g.rows[Theirs] = g.rows[Ours][:0], g.rows[Theirs][:0]
 }
 
 func (m *Matcher) group(g *group) error {

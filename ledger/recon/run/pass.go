@@ -39,12 +39,7 @@ func (r *running) passes(ctx context.Context) (left [2][]*recon.Row, err error) 
 		from, left = p.to, p.left
 	}
 	for side := range left {
-		slices.SortFunc(left[side], func(a, b *recon.Row) int {
-			if a.Place.Before(b.Place) {
-				return -1
-			}
-			return 1
-		})
+		slices.SortFunc(left[side], byPlace)
 	}
 	r.result.Rules = r.sums
 	slices.SortFunc(r.closed, func(a, b Closing) int { return strings.Compare(a.ID, b.ID) })
@@ -71,8 +66,9 @@ func (p *pass) run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for w := range p.Workers {
 		wg.Go(func() {
+			work := worker{pass: p, matcher: recon.Matcher{Rule: p.rule}}
 			for part := int(next.Add(1)) - 1; part < partitions; part = int(next.Add(1)) - 1 {
-				if errs[w] = p.partition(ctx, part); errs[w] != nil {
+				if errs[w] = work.partition(ctx, part); errs[w] != nil {
 					stop()
 					return
 				}
@@ -94,20 +90,27 @@ func (p *pass) run(ctx context.Context) error {
 	return nil
 }
 
-func (p *pass) partition(ctx context.Context, part int) error {
+// worker matches one partition after the other in the same memory.
+type worker struct {
+	*pass
+	matcher recon.Matcher
+	loaders [2]loader
+}
+
+func (p *worker) partition(ctx context.Context, part int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var rows [2][]*recon.Row
 	for side := range rows {
 		var err error
-		if rows[side], err = p.from[side].load(part); err != nil {
+		if rows[side], err = p.loaders[side].load(p.from[side], part); err != nil {
 			return err
 		}
 	}
-	t := tally{pass: p}
-	m := recon.Matcher{Rule: p.rule, Matched: t.matched}
-	left, err := m.Match(rows[recon.Ours], rows[recon.Theirs])
+	t := tally{pass: p.pass}
+	p.matcher.Matched = t.matched
+	left, err := p.matcher.Match(rows[recon.Ours], rows[recon.Theirs])
 	if err == nil {
 		err = t.flush()
 	}
@@ -261,11 +264,12 @@ func (r *running) show(ctx context.Context, q *recon.Inquiry) error {
 
 // each calls f for every row of a spill file.
 func each(ctx context.Context, s *spill, f func(*recon.Row)) error {
+	var l loader
 	for part := range partitions {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		rows, err := s.load(part)
+		rows, err := l.load(s, part)
 		if err != nil {
 			return err
 		}

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// partitions is their number: 10 million rows leave 80,000 in each.
-	partitions = 128
-	// blockSize is what is written of a partition at once.
+	// partitions is their number: 10 million rows leave 40,000 in each.
+	partitions = 256
+	// blockSize is what is written of a partition at once; buffers take 16 MiB a spill file.
 	blockSize = 64 << 10
 	// rowMax is the longest row in bytes as spilled; sources hold their lines shorter.
 	rowMax = 48 << 10
@@ -29,7 +29,8 @@ const (
 // errDamaged reports a spill file that is not what was written.
 var errDamaged = errors.New("spill file damaged; run again with another folder")
 
-// spill holds rows on disk in partitions. add is safe for concurrent use; load once sealed.
+// spill holds rows on disk in partitions. add is safe for concurrent use; once it is sealed, so
+// are loaders that read it.
 type spill struct {
 	mu      sync.Mutex // guards all below until sealed
 	file    *os.File
@@ -109,8 +110,16 @@ func (s *spill) seal() error {
 	return nil
 }
 
-// load reads a partition in the order of places. The texts of its rows share one buffer.
-func (s *spill) load(part int) ([]*recon.Row, error) {
+// loader reads partitions into memory that it uses again.
+type loader struct {
+	text []byte
+	rows []recon.Row
+	out  []*recon.Row
+}
+
+// load reads a partition in the order of places. Its rows and their texts are valid until the
+// next call.
+func (l *loader) load(s *spill, part int) ([]*recon.Row, error) {
 	size := 0
 	for _, b := range s.blocks[part] {
 		size += b.n
@@ -119,34 +128,41 @@ func (s *spill) load(part int) ([]*recon.Row, error) {
 		return nil, fmt.Errorf("%w: a partition of %d bytes: most rows share one key",
 			recon.ErrWeakKey, size)
 	}
-	text, at := make([]byte, size), 0
+	l.text = slices.Grow(l.text[:0], size)[:size]
+	at := 0
 	for _, b := range s.blocks[part] {
-		if _, err := s.file.ReadAt(text[at:at+b.n], b.off); err != nil {
+		if _, err := s.file.ReadAt(l.text[at:at+b.n], b.off); err != nil {
 			return nil, fmt.Errorf("%w: %w", errDamaged, err)
 		}
 		at += b.n
 	}
-	rows := make([]recon.Row, s.rows[part])
-	out := make([]*recon.Row, s.rows[part])
-	for i := range rows {
+	n := s.rows[part]
+	l.rows = slices.Grow(l.rows[:0], n)[:n]
+	clear(l.rows)
+	l.out = l.out[:0]
+	rest := l.text
+	for i := range l.rows {
 		var err error
-		if text, err = readRow(text, &rows[i]); err != nil {
+		if rest, err = readRow(rest, &l.rows[i]); err != nil {
 			return nil, err
 		}
-		out[i] = &rows[i]
+		l.out = append(l.out, &l.rows[i])
 	}
-	if len(text) > 0 {
+	if len(rest) > 0 {
 		return nil, errDamaged
 	}
-	slices.SortFunc(out, func(a, b *recon.Row) int {
-		if a.Place == b.Place {
-			return 0
-		} else if a.Place.Before(b.Place) {
-			return -1
-		}
-		return 1
-	})
-	return out, nil
+	slices.SortFunc(l.out, byPlace)
+	return l.out, nil
+}
+
+func byPlace(a, b *recon.Row) int {
+	switch {
+	case a.Place == b.Place:
+		return 0
+	case a.Place.Before(b.Place):
+		return -1
+	}
+	return 1
 }
 
 // appendRow writes a row: numbers as varints, a mask of the texts that are there, the texts.
@@ -207,7 +223,7 @@ func (d *reader) int() int64 {
 	return v
 }
 
-// text cuts a text out of the buffer, which is never written again.
+// text cuts a text out of the buffer, which is not written while the row is in use.
 func (d *reader) text() string {
 	n := d.uint()
 	if n == 0 || n > uint64(len(d.b)) {
