@@ -265,7 +265,8 @@ func (c *deskCity) receipt(l *deskLost) {
 	if err != nil {
 		c.t.Fatalf("%v: %s", err, r.Body)
 	}
-	if f.Reason != "lost" || len(f.Parties) != 2 || f.ListEpoch == 0 || f.ReceivedAt.IsZero() {
+	// Five of the policy, of which two have an address here.
+	if f.Reason != "lost" || len(f.Parties) != 5 || f.ListEpoch == 0 || f.ReceivedAt.IsZero() {
 		c.t.Errorf("%+v", f)
 	}
 	forged := bytes.Replace(r.Body, []byte("lost"), []byte("risk"), 1)

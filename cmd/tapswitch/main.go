@@ -23,6 +23,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/finance"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatedesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatesim"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/office"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/uploads"
 )
@@ -79,7 +80,7 @@ func rootCommand() *cobra.Command {
 	}
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
 		tools.POSSim(), gatesim.Command())
-	add("desk", desk.Desk(), desk.Card(), desk.Terminal(), gatedesk.Terminals(),
+	add("desk", desk.Desk(office.Commands), desk.Card(), desk.Terminal(), gatedesk.Terminals(),
 		desk.Operator(), ledgerCommand(), bankCommand(),
 		uploads.Command(), finance.Day(&financeSource{}), finance.Settle(&financeSource{}))
 	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),

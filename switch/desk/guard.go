@@ -58,10 +58,11 @@ func (s *Service) adopt(ctx context.Context, token, carrier pan.Token, entry *st
 		return true, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	state := binary.BigEndian.AppendUint64(nil, uint64(entry.Since))
+	state = binary.BigEndian.AppendUint32(state, entry.Mark.Uint32()) // two may come in one millisecond
 	if string(l.State) == string(state) {
 		return false, nil
 	}
-	id := s.o.Tokenizer.Derive("adopt", fmt.Sprintf("%s/%d", carrier, entry.Since))
+	id := s.o.Tokenizer.Derive("adopt", fmt.Sprintf("%s/%d/%d", carrier, entry.Since, entry.Mark.Uint32()))
 	out, err := s.commit(ctx, token, account.Command{ID: account.CommandID(id), Made: s.o.Now(),
 		By:   account.Staff{ID: entry.Actor[:min(len(entry.Actor), account.NameMax)]},
 		Step: account.FreezeRisk{Scope: entry.Mark.Scope, Ground: entry.Mark.Reason.String()}})

@@ -6,7 +6,6 @@ package agency
 import (
 	"context"
 	"crypto/ed25519"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -23,6 +22,8 @@ import (
 	"github.com/tapswitch/tapswitch/switch/blacklist/list"
 	"github.com/tapswitch/tapswitch/switch/desk"
 	"github.com/tapswitch/tapswitch/switch/desk/api"
+	"github.com/tapswitch/tapswitch/switch/desk/drill"
+	"github.com/tapswitch/tapswitch/switch/desk/foreign"
 	"github.com/tapswitch/tapswitch/switch/desk/intake"
 	"github.com/tapswitch/tapswitch/switch/desk/page"
 	"github.com/tapswitch/tapswitch/switch/engine"
@@ -73,6 +74,9 @@ type Agency struct {
 	lists     http.Handler
 	page      http.Handler
 	acks      http.Handler
+	foreign   *foreign.Service
+	drills    *drill.Service
+	scan      *nightly
 	now       func() txn.Millis
 	figures   figures
 	publisher *feed.Publisher
@@ -114,15 +118,21 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	if err != nil {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
-	a.handler = api.New(api.Options{Desk: a.Desk, Policy: policy, Tokenizer: o.Tokenizer, Engine: o.Engine,
+	if err := a.openOffice(&o); err != nil {
+		return nil, errors.Join(err, a.Notices.Close(ctx))
+	}
+	a.handler = api.New(api.Options{Foreign: a.foreign, Drills: a.drills, Desk: a.Desk, Policy: policy, Tokenizer: o.Tokenizer, Engine: o.Engine,
 		Notices: a.Notices, Lists: a.Lists, Tracker: a.Tracker, Signer: a.Signer, Logger: o.Log,
 		Share: shared.share, Findings: shared.findings, Days: shared.days, Lags: shared.lags,
-		Importer: intake.New(intake.Options{Engine: o.Engine, Registry: o.Store, Tokenizer: o.Tokenizer,
+		Importer: intake.New(intake.Options{Engine: a.Watched(o.Engine), Registry: o.Store, Tokenizer: o.Tokenizer,
 			Currency: o.Engine.Policy().Currency, Now: o.Now})})
 	if a.page, err = newPage(a.handler, policy); err != nil {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
-	o.Works.OnDue(engine.DueDocument, a.Desk.Due)
+	if err := a.planScan(ctx, &o, &shared); err != nil {
+		return nil, errors.Join(err, a.Notices.Close(ctx))
+	}
+	o.Works.OnDue(engine.DueDocument, a.due)
 	o.Works.OnDue(engine.DueMove, a.Desk.DueMoves)
 	o.Works.OnDue(engine.DueNotice, func(due []store.Due) { a.Notices.Due(context.Background(), due) })
 	a.run(&o, &shared)
@@ -154,7 +164,10 @@ func (a *Agency) startNotices(ctx context.Context, o *Options) error {
 		return err
 	}
 	a.acks = a.Notices.AckHandler()
-	return a.Notices.Start(ctx)
+	if err := a.Notices.Start(ctx); err != nil {
+		return err
+	}
+	return a.enrolParties(ctx, o.Log)
 }
 
 // topics hands notices to Kafka.
@@ -172,7 +185,7 @@ func (t topics) Publish(ctx context.Context, topic string, m notice.Message) err
 func (a *Agency) startLists(ctx context.Context, o *Options) error {
 	report := func(err error) { o.Log.Warn("lists for gates", "error", err) }
 	now := func() time.Time { return o.Now().Time() }
-	a.Tracker = list.NewTracker(list.TrackerOptions{Directory: terminals{o.Store}, Registry: o.Store, Node: "gate",
+	a.Tracker = list.NewTracker(list.TrackerOptions{Directory: &terminals{registry: o.Store}, Registry: o.Store, Node: "gate",
 		Claimed: func(e list.Epoch) { a.Lists.Claimed(e) }, Now: now, Report: report})
 	var err error
 	a.Lists, err = list.NewPublisher(list.Options{Source: o.Store, Registry: o.Store, Scheme: a.Policy.City,
@@ -202,6 +215,9 @@ func (a *Agency) run(o *Options, shared *shared) {
 	a.work.Go(func() { a.Lists.Run(ctx) })
 	a.work.Go(func() { a.Tracker.Run(ctx) })
 	a.work.Go(func() { a.sample(ctx) })
+	if a.scan != nil {
+		a.work.Go(func() { a.scan.run(ctx) })
+	}
 	shared.run(ctx, o, &a.work)
 	if o.Warehouse == nil {
 		return
@@ -254,6 +270,7 @@ func (a *Agency) Pages(mux *http.ServeMux) {
 	mux.Handle("GET /freezes", a.page)
 	mux.Handle("GET /freezes/", a.page)
 	mux.HandleFunc("GET "+partiesPath, a.serveParties)
+	mux.HandleFunc("GET "+standingPath, a.serveStanding)
 }
 
 // newPage makes the city's page out of the desk's API.
@@ -272,35 +289,6 @@ func Prefixes() []string {
 	return []string{"/v1/desk/", "/v1/lists/", "/v1/notices/", "/v1/verifications", "/public/"}
 }
 
-// Watched is an engine that tells the tracker of the epochs that taps show.
-func (a *Agency) Watched(e *engine.Engine) Watched { return Watched{e, a.Tracker} }
-
-// Watched is made by Agency.Watched.
-type Watched struct {
-	*engine.Engine
-	tracker *list.Tracker
-}
-
-// Authorize decides one request, as the engine does.
-func (w Watched) Authorize(ctx context.Context, r *txn.Request) engine.Answer {
-	w.seen(r)
-	return w.Engine.Authorize(ctx, r)
-}
-
-// AuthorizeAll decides a list, as the engine does.
-func (w Watched) AuthorizeAll(ctx context.Context, requests []*txn.Request) []engine.Answer {
-	for _, r := range requests {
-		w.seen(r)
-	}
-	return w.Engine.AuthorizeAll(ctx, requests)
-}
-
-func (w Watched) seen(r *txn.Request) {
-	if r.ListEpoch != 0 {
-		w.tracker.Seen(r.ID.Terminal, list.Epoch(r.ListEpoch), r.ReceivedAt)
-	}
-}
-
 // Close ends the part; what is due stays due.
 func (a *Agency) Close(ctx context.Context) error {
 	a.stop()
@@ -311,47 +299,6 @@ func (a *Agency) Close(ctx context.Context) error {
 		errs = append(errs, a.publisher.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// terminals is the directory of gates: what stands in the registry.
-type terminals struct{ registry store.Registry }
-
-// Devices implements list.Directory. A terminal that takes no taps works with no list.
-func (t terminals) Devices(ctx context.Context, yield func(list.Device) bool) error {
-	const prefix = "terminal/"
-	keys, err := t.registry.Keys(ctx, prefix)
-	if err != nil {
-		return fmt.Errorf("registered terminals: %w", err)
-	}
-	for _, key := range keys {
-		value, _, err := t.registry.Get(ctx, key)
-		if err != nil {
-			return fmt.Errorf("registered terminals: %w", err)
-		}
-		var r struct {
-			Operator, Line, Station string
-			Kinds                   []string
-			Revoked                 bool
-		}
-		id, bad := txn.ParseTerminalID(strings.TrimPrefix(key, prefix))
-		if json.Unmarshal(value, &r) != nil || bad != nil || !taps(r.Kinds) {
-			continue
-		}
-		if !yield(list.Device{Terminal: id, Operator: r.Operator, Line: r.Line, Station: r.Station,
-			Active: !r.Revoked}) {
-			return nil
-		}
-	}
-	return nil
-}
-
-func taps(kinds []string) bool {
-	for _, name := range kinds {
-		if k, err := txn.ParseKind(name); err == nil && k.IsTap() {
-			return true
-		}
-	}
-	return false
 }
 
 // ledgerHistory reads a card's records from the warehouse.

@@ -39,6 +39,13 @@ func wall() txn.Millis { return txn.MillisOf(time.Now()) }
 // open opens the agency of a city on a store in memory.
 func open(t *testing.T, city string) *Agency {
 	t.Helper()
+	a, _ := opened(t, city)
+	return a
+}
+
+// opened opens it with what is beneath.
+func opened(t *testing.T, city string, change ...func(*Options)) (*Agency, *Options) {
+	t.Helper()
 	tokenizer, err := pan.NewTokenizer(bytes.Repeat([]byte{9}, 32))
 	if err != nil {
 		t.Fatal(err)
@@ -57,10 +64,14 @@ func open(t *testing.T, city string) *Agency {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Open(t.Context(), Options{City: city, Store: memory, Engine: e,
+	o := Options{City: city, Store: memory, Engine: e,
 		Works: engine.NewClockwork(e, memory, engine.Calendar{Zone: time.UTC}), Tokenizer: tokenizer,
 		NoticeKey: bytes.Repeat([]byte{1}, 32), SigningKey: bytes.Repeat([]byte{2}, 32), PlainHTTP: true,
-		Now: wall, Log: slog.New(slog.DiscardHandler)})
+		Now: wall, Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&o)
+	}
+	a, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +80,7 @@ func open(t *testing.T, city string) *Agency {
 			t.Error(err)
 		}
 	})
-	return a
+	return a, &o
 }
 
 // gathered returns all figures as they are asked for.
@@ -163,7 +174,7 @@ func TestThePageIsServed(t *testing.T) {
 	mux := http.NewServeMux()
 	a.Pages(mux)
 	for path, want := range map[string]string{"/freezes?lang=en": "Wenzhou", "/freezes?lang=zh": "温州",
-		"/freezes/assets/style.css": "--late", partiesPath: "[]"} {
+		"/freezes/assets/style.css": "--late", partiesPath: withoutAddress, standingPath: `"drills":["bank-away"`} {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
 		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
@@ -224,11 +235,22 @@ func found(all []Finding, name string) Finding {
 // running writes the run file of a switch whose parties are given.
 func running(t *testing.T, status int, parties []notice.Party) string {
 	t.Helper()
+	if status != http.StatusOK {
+		return serving(t, nil)
+	}
+	return serving(t, map[string]any{partiesPath: parties})
+}
+
+// serving writes the run file of a switch whose admin address tells what is given.
+func serving(t *testing.T, told map[string]any) string {
+	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(status)
-		if r.URL.Path == partiesPath {
-			_ = json.NewEncoder(w).Encode(parties)
+		v, ok := told[r.URL.Path]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+			return
 		}
+		_ = json.NewEncoder(w).Encode(v)
 	}))
 	t.Cleanup(server.Close)
 	path := filepath.Join(t.TempDir(), "run.json")

@@ -53,7 +53,8 @@ func Examine(ctx context.Context, e Examination) []Finding {
 		return []Finding{f}
 	}
 	f.Got = fmt.Sprintf("%s, version %s", policy.City, policy.Version[:min(12, len(policy.Version))])
-	return append([]Finding{f, examineCalendar(policy, e.Now)}, examineParties(ctx, policy, &e)...)
+	found := append([]Finding{f, examineCalendar(policy, e.Now)}, examineParties(ctx, policy, &e)...)
+	return append(found, examineStanding(ctx, &e)...)
 }
 
 // calendarMonths is how far ahead legal dates are counted.
@@ -115,6 +116,13 @@ func examineParties(ctx context.Context, policy *scheme.Policy, e *Examination) 
 			f.Fix = "PUT /v1/desk/parties/" + id
 		} else {
 			e.judge(&f, &all[k])
+			if why := conflict(&policy.Parties[i], &all[k]); f.OK && why != "" {
+				f.OK, f.Advice, f.Got, f.Fix = false, true, why, "mend the party or the policy"
+			}
+			if all[k].Contact == withoutAddress {
+				f.OK, f.Advice, f.Got = false, true, "told by a person: no address is registered"
+				f.Want, f.Fix = string(policy.Parties[i].Via.V), "PUT /v1/desk/parties/"+id
+			}
 		}
 		found = append(found, f)
 	}
@@ -166,23 +174,54 @@ var errNoDesk = errors.New("the running switch has no desk")
 
 // askParties asks a running switch for its parties, which tell no secret.
 func askParties(ctx context.Context, admin string) ([]notice.Party, error) {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+partiesPath, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("parties: %w", err)
-	}
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, fmt.Errorf("parties: %w", err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w: %s", errNoDesk, answer.Status)
-	}
 	var all []notice.Party
-	if err := json.NewDecoder(answer.Body).Decode(&all); err != nil {
+	if err := askRunning(ctx, admin+partiesPath, &all); err != nil {
 		return nil, fmt.Errorf("parties: %w", err)
 	}
 	return all, nil
+}
+
+// askRunning reads what a running switch tells at its admin address.
+func askRunning(ctx context.Context, where string, v any) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+where, http.NoBody)
+	if err != nil {
+		return err
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s", errNoDesk, answer.Status)
+	}
+	return json.NewDecoder(answer.Body).Decode(v)
+}
+
+// examineStanding names overdue drills and other cities' lists that have ended. Without a
+// running switch nothing is said twice.
+func examineStanding(ctx context.Context, e *Examination) []Finding {
+	admin := e.running()
+	if admin == "" {
+		return nil
+	}
+	var s standing
+	if err := askRunning(ctx, admin+standingPath, &s); err != nil {
+		return nil
+	}
+	var found []Finding
+	look := func(name, want, fix string, names []string, what string) {
+		f := Finding{Name: name, OK: len(names) == 0, Want: want, Got: want}
+		if len(names) > 0 {
+			f.Advice, f.Got, f.Fix = true, what+strings.Join(names, ", "), fix
+		}
+		found = append(found, f)
+	}
+	look("desk drills", "every runbook drilled in time", "tapswitch desk drill start RUNBOOK", s.Drills, "overdue: ")
+	look("desk foreign lists", "every list in its time", "ask the institution for its list of today", s.Stale,
+		"ended, and still in force: ")
+	look("desk foreign imports", "every import whole", "give the same list again", s.Unfinished, "broke off: ")
+	return found
 }
 
 // partiesPath is where the admin address tells the parties.

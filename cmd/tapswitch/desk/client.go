@@ -78,9 +78,13 @@ func Token(file string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
+// patience is how long a call may take: lists and looks through the ledger take longer.
 func patience(path string) time.Duration {
-	if path == bulkPath {
-		return BulkWait
+	path, _, _ = strings.Cut(path, "?")
+	for _, slow := range []string{bulkPath, ":import", "/lists", ":scan", "/netting", "/retention"} {
+		if strings.HasSuffix(path, slow) {
+			return BulkWait
+		}
 	}
 	return Timeout
 }
@@ -92,6 +96,11 @@ func (d *client) call(c *cobra.Command, method, path string, body any) error {
 	if err != nil {
 		return err
 	}
+	return d.asItIs(c, answer)
+}
+
+// asItIs prints an answer: whole for scripts, by its fields for people.
+func (d *client) asItIs(c *cobra.Command, answer json.RawMessage) error {
 	if d.form == cli.JSON {
 		return cli.PrintJSON(c.OutOrStdout(), answer)
 	}
@@ -101,10 +110,6 @@ func (d *client) call(c *cobra.Command, method, path string, body any) error {
 func (d *client) send(
 	ctx context.Context, method, path string, body any,
 ) (json.RawMessage, error) {
-	token, err := d.token()
-	if err != nil {
-		return nil, err
-	}
 	var payload io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -113,6 +118,17 @@ func (d *client) send(
 		}
 		payload = bytes.NewReader(text)
 	}
+	return d.sendRaw(ctx, method, path, payload, map[string]string{"Content-Type": "application/json"})
+}
+
+// sendRaw sends a body as it is.
+func (d *client) sendRaw(
+	ctx context.Context, method, path string, payload io.Reader, header map[string]string,
+) (json.RawMessage, error) {
+	token, err := d.token()
+	if err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithTimeout(ctx, patience(path))
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(d.url, "/")+path, payload)
@@ -120,7 +136,9 @@ func (d *client) send(
 		return nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("--url: %w", err))
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Content-Type", "application/json")
+	for name, value := range header {
+		req.Header.Set(name, value)
+	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return nil, cli.WithCode(cli.ExitUnavailable,

@@ -10,8 +10,8 @@ const deskHelp = "The card agency's desk: a holder's account with all its cards,
 	"be arguments. Every command has an id. When nobody knows whether it was done, the\n" +
 	"error says how to send it again, and it is done once."
 
-// Desk is the command of the card agency's desk.
-func Desk() *cobra.Command {
+// Desk is the command of the card agency's desk, with commands that stand in other packages.
+func Desk(more ...func(Client) []*cobra.Command) *cobra.Command {
 	var d client
 	c := &cobra.Command{
 		Use: "desk", Short: "The card agency: accounts, losses, replacements, notices, liability",
@@ -30,6 +30,10 @@ func Desk() *cobra.Command {
 	c.AddCommand(freezesCommand(&d), coverageCommand(&d), noticesCommand(&d), noticeCommand(&d))
 	c.AddCommand(partiesCommand(&d), liabilityCommand(&d), judgeCommand(&d))
 	c.AddCommand(receiptCommand(&d), receiptKeysCommand(&d))
+	c.AddCommand(tellUnitCommand(&d), copyCommand(&d))
+	for _, commands := range more {
+		c.AddCommand(commands(Client{&d})...)
+	}
 	usageOnly(c)
 	return c
 }

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/crypto/receipt"
 	"github.com/tapswitch/tapswitch/switch/blacklist"
@@ -234,10 +236,9 @@ func (o *office) types(line string, stdin ...string) (string, int) {
 			args = append(args, strings.Fields(part)...)
 		}
 	}
-	command := Desk
-	if args[0] == "card" {
-		command = Card
-	} else {
+	command := Card
+	if args[0] != "card" {
+		command = func() *cobra.Command { return Desk() }
 		args = append([]string{"desk"}, args...)
 	}
 	out, code := run(o.t, command(), strings.Join(stdin, "\n"), args[1:]...)

@@ -81,6 +81,10 @@ func (t *Tracker) Published(p Publication) {
 			w.offsets[i] = none
 		}
 		t.watches = append(t.watches, w)
+		select {
+		case t.watched <- struct{}{}:
+		default: // it is on its way
+		}
 	}
 	t.trimLocked()
 }

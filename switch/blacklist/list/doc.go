@@ -89,8 +89,8 @@
 // changes of the last 100,000 epochs (at most 2 million), and the newest full file of each
 // format that was asked for, unless it has a directory for them. Everything is safe for
 // concurrent use. Nothing but the last epoch is durable; what the devices hold is saved every
-// minute and marked as restored after a start. The package starts no goroutine; who calls
-// Run owns it.
+// minute and marked as restored after a start; which epochs are followed is saved at once. The
+// package starts no goroutine; who calls Run owns it.
 //
 // It freezes and releases nothing, keeps no card numbers, authenticates nobody (its caller
 // does), and does not say who is liable.

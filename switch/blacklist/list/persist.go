@@ -82,12 +82,28 @@ func (t *Tracker) encode() (parts [][]byte, watches []byte) {
 		parts[n/partMax] = binary.BigEndian.AppendUint64(b, uint64(d.seen.Load()))
 		n++
 	}
-	watches = []byte{savedVersion}
+	return parts, t.encodeWatchesLocked()
+}
+
+func (t *Tracker) encodeWatchesLocked() []byte {
+	watches := []byte{savedVersion}
 	for _, w := range t.watches[max(0, len(t.watches)-watchesMax):] {
 		watches = binary.BigEndian.AppendUint64(watches, uint64(w.epoch))
 		watches = binary.BigEndian.AppendUint64(watches, uint64(w.at))
 	}
-	return parts, watches
+	return watches
+}
+
+// saveWatches writes which epochs are followed, and nothing of the devices: a process that
+// ends a moment later still knows which freezes it has to tell the coverage of.
+func (t *Tracker) saveWatches(ctx context.Context) error {
+	if t.o.Registry == nil {
+		return nil
+	}
+	t.mu.Lock()
+	watches := t.encodeWatchesLocked()
+	t.mu.Unlock()
+	return t.put(ctx, watchesPrefix+t.o.Node, watches)
 }
 
 func (t *Tracker) lastSaved(key string) (savedValue, bool) {

@@ -23,8 +23,8 @@ type Device struct {
 
 // Directory knows the registered devices.
 type Directory interface {
-	// Devices yields every registered device until yield returns false. It is called once a
-	// minute, from one goroutine.
+	// Devices yields every registered device until yield returns false. It is called every few
+	// seconds, from one goroutine.
 	Devices(ctx context.Context, yield func(Device) bool) error
 }
 
@@ -35,6 +35,8 @@ const (
 	// forgetAfter is how long a device that is not registered is remembered.
 	forgetAfter = 7 * 24 * time.Hour
 	saveEvery   = time.Minute
+	// refreshEvery is how soon a gate that was just registered counts.
+	refreshEvery = 3 * time.Second
 	saveMax     = 10 * time.Second
 )
 
@@ -70,6 +72,8 @@ type Tracker struct {
 
 	strange atomic.Int64
 	refused atomic.Int64
+	// watched says that another epoch is followed: to be saved at once.
+	watched chan struct{}
 
 	mu      sync.Mutex // guards what follows, and writes of a device's epoch
 	latest  Epoch
@@ -111,7 +115,7 @@ func NewTracker(o TrackerOptions) *Tracker {
 	if o.Report == nil {
 		o.Report = func(error) {}
 	}
-	t := &Tracker{o: o, saved: map[string]savedValue{}}
+	t := &Tracker{o: o, saved: map[string]savedValue{}, watched: make(chan struct{}, 1)}
 	for i := range t.shards {
 		t.shards[i].devices = map[txn.TerminalID]*device{}
 	}
@@ -281,15 +285,21 @@ func (t *Tracker) forgetLocked() {
 	}
 }
 
-// Run reads the directory and saves every minute, and saves once more when ctx ends.
+// Run reads the directory every few seconds, saves which epochs are followed as soon as there
+// is another and everything every minute, and saves once more when ctx ends.
 func (t *Tracker) Run(ctx context.Context) {
-	tick := time.NewTicker(saveEvery)
-	defer tick.Stop()
+	save, refresh := time.NewTicker(saveEvery), time.NewTicker(refreshEvery)
+	defer save.Stop()
+	defer refresh.Stop()
+	t.report(ctx, t.Refresh(ctx))
 	for ctx.Err() == nil {
-		t.report(ctx, t.Refresh(ctx))
 		select {
-		case <-tick.C:
+		case <-refresh.C:
+			t.report(ctx, t.Refresh(ctx))
+		case <-save.C:
 			t.report(ctx, t.Save(ctx))
+		case <-t.watched:
+			t.report(ctx, t.saveWatches(ctx))
 		case <-ctx.Done():
 		}
 	}

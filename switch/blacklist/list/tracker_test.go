@@ -328,7 +328,7 @@ func TestDamagedSaving(t *testing.T) {
 // Run refreshes, and saves when it ends.
 func TestTrackerRun(t *testing.T) {
 	mem := storetest.NewMemory(storetest.MemoryOptions{})
-	read := make(chan struct{})
+	read := make(chan struct{}, 1)
 	tr := list.NewTracker(list.TrackerOptions{Registry: mem, Node: "a",
 		Directory: signalDirectory{gates(t, 3), read}, Report: func(err error) { t.Error(err) }})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -345,13 +345,81 @@ func TestTrackerRun(t *testing.T) {
 	}
 }
 
+// A freeze is followed after a crash right behind it: which epochs are watched is saved when
+// they change, not with the next minute.
+func TestWatchesAreSavedAtOnce(t *testing.T) {
+	mem := storetest.NewMemory(storetest.MemoryOptions{})
+	tr := list.NewTracker(list.TrackerOptions{Registry: mem, Node: "a", Report: func(err error) { t.Error(err) }})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { tr.Run(ctx); close(ended) }()
+	publish(tr, 1, txn.MillisOf(time.Now()))
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(50 * time.Second) // less than the minute
+	for saved := false; !saved; {
+		select {
+		case <-tick.C:
+			value, _, err := mem.Get(t.Context(), "list/watches/a")
+			saved = err == nil && len(value) > 1
+		case <-limit:
+			t.Fatal("not saved")
+		}
+	}
+	next := list.NewTracker(list.TrackerOptions{Registry: mem, Node: "a"}) // after a crash
+	if err := next.Load(t.Context()); err != nil || next.Stats().Watches != 1 {
+		t.Errorf("%+v, %v", next.Stats(), err)
+	}
+	cancel()
+	<-ended
+}
+
+// A gate that is registered later counts by itself.
+func TestANewGateIsFoundByRun(t *testing.T) {
+	read := make(chan struct{})
+	growing := &growingDirectory{first: gates(t, 1), then: gates(t, 2), read: read}
+	tr := list.NewTracker(list.TrackerOptions{Directory: growing, Report: func(err error) { t.Error(err) }})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { tr.Run(ctx); close(ended) }()
+	for range 3 { // when the third reading begins, the second has been taken in
+		<-read
+	}
+	if s := tr.Stats(); s.Registered != 2 {
+		t.Errorf("%+v", s)
+	}
+	cancel()
+	<-ended
+}
+
+// growingDirectory has more devices from the second reading on.
+type growingDirectory struct {
+	first, then directory
+	read        chan struct{}
+	times       int
+}
+
+func (g *growingDirectory) Devices(ctx context.Context, yield func(list.Device) bool) error {
+	select {
+	case g.read <- struct{}{}:
+	case <-ctx.Done():
+	}
+	if g.times++; g.times == 1 {
+		return g.first.Devices(ctx, yield)
+	}
+	return g.then.Devices(ctx, yield)
+}
+
 type signalDirectory struct {
 	directory
 	read chan struct{}
 }
 
 func (s signalDirectory) Devices(ctx context.Context, yield func(list.Device) bool) error {
-	defer close(s.read)
+	select {
+	case s.read <- struct{}{}:
+	default:
+	}
 	return s.directory.Devices(ctx, yield)
 }
 

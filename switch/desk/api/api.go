@@ -23,7 +23,9 @@ import (
 	"github.com/tapswitch/tapswitch/switch/account"
 	"github.com/tapswitch/tapswitch/switch/blacklist/list"
 	"github.com/tapswitch/tapswitch/switch/desk"
+	"github.com/tapswitch/tapswitch/switch/desk/drill"
 	"github.com/tapswitch/tapswitch/switch/desk/finding"
+	"github.com/tapswitch/tapswitch/switch/desk/foreign"
 	"github.com/tapswitch/tapswitch/switch/desk/form"
 	"github.com/tapswitch/tapswitch/switch/desk/intake"
 	"github.com/tapswitch/tapswitch/switch/desk/share"
@@ -72,6 +74,9 @@ type Options struct {
 	Findings *finding.Service
 	Days     share.Days
 	Up       func(terminal string) bool
+	// Foreign takes other cities' freeze lists in, Drills keeps the record of incident drills.
+	Foreign *foreign.Service
+	Drills  *drill.Service
 	// Lags tells how late the topics of the exchange platform are.
 	Lags   func() []share.Lag
 	Logger *slog.Logger

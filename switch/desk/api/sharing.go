@@ -52,6 +52,12 @@ func (s *server) mountSharing() {
 	if s.o.Findings != nil {
 		routes = append(routes, s.findingRoutes()...)
 	}
+	if s.o.Foreign != nil {
+		routes = append(routes, s.foreignRoutes()...)
+	}
+	if s.o.Drills != nil {
+		routes = append(routes, s.drillRoutes()...)
+	}
 	for _, r := range routes {
 		s.mux.HandleFunc(r.pattern, s.guarded(r.roles, r.serve))
 	}

@@ -141,9 +141,9 @@ var carriers = []Duty{
 		Clauses: []string{"ZZ4", "ZZ7"},
 		EN:      "Regions cooperate",
 		ZH:      "跨区域合作",
-		How: "home and foreign scheme on each record; foreign freeze lists are taken in; " +
-			"netting between cities",
-		Pending: "the scheme that issued a card stands on each record; foreign freeze lists " +
-			"and netting between cities are not there yet",
+		How: "the scheme that issued a card stands on each record; lists of other institutions are " +
+			"proven, refuse their cards on line and at the gates, and are lifted by their source " +
+			"only; the netting with each adds up what the ledger moved, by day",
+		Test: "switch/desk/foreign.TestDuty_ZZ4_ForeignListsHoldUntilTheirSourceLifts",
 	},
 }
