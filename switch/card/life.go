@@ -84,7 +84,8 @@ func (s *State) RiderAt(at txn.Millis) txn.RiderCategory {
 
 // Owed reports whether the card holds something that belongs to its successor.
 func (s *State) Owed() bool {
-	return !s.Life.Successor.IsZero() && (s.Balance > 0 || s.Journey.Open() || s.Life.Moving.Open)
+	return !s.Life.Successor.IsZero() && (s.Balance > 0 || s.Journey.Open() || s.Life.Moving.Open ||
+		len(s.Rides) > 0)
 }
 
 const (

@@ -189,7 +189,7 @@ func (s *Service) transfer(ctx context.Context, from pan.Token) error {
 		}
 		in := s.moveRequest(txn.TransferIn, l.Successor, seq, txn.Move{Other: from,
 			EnteredAt: old.Journey.EnteredAt, Station: old.Journey.Station, Line: old.Journey.Line,
-			Operator: old.Journey.Operator, Entry: old.Journey.Request})
+			Operator: old.Journey.Operator, Entry: old.Journey.Request, Rides: old.Rides})
 		in.ID = requestID('T', from, seq, 2)
 		in.Amount = l.Moving.Amount
 		if err := s.ask(ctx, in); err != nil {

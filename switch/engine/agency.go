@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -101,6 +102,8 @@ func (d *decider) endTransfer() txn.Reason {
 		return txn.NothingToMove
 	}
 	c.Life.Moving = card.Moving{}
+	c.Rides = nil
+	c.DropUndo()
 	if c.Journey.Open() {
 		d.forgetJourney()
 	}
@@ -130,12 +133,34 @@ func (d *decider) transferIn() txn.Reason {
 		return reason
 	}
 	from.Seq = m.Seq
+	if reason := d.adoptRides(m.Rides); reason != txn.ReasonNone {
+		return reason
+	}
 	if m.EnteredAt != 0 && !c.Journey.Open() {
 		c.Journey = card.Journey{EnteredAt: m.EnteredAt, Station: m.Station, Line: m.Line,
 			Operator: m.Operator, Request: m.Entry}
 		d.changeDue(m.Entry, store.DueChange{At: m.EnteredAt + d.p.JourneyLapse})
 	}
 	d.sweep() // it may have been replaced in its turn
+	return txn.ReasonNone
+}
+
+// adoptRides gives the successor the rides and passes of the card that it replaces.
+func (d *decider) adoptRides(rides []byte) txn.Reason {
+	d.out.Next.DropUndo()
+	if len(rides) == 0 {
+		return txn.ReasonNone
+	}
+	var own, old price.State
+	if err := old.Decode(rides); err != nil {
+		d.out.Damaged = true
+		return txn.StoreUnavailable
+	}
+	if !d.readRides(&own) {
+		return txn.StoreUnavailable
+	}
+	own.Adopt(&old)
+	d.storeRides(&own)
 	return txn.ReasonNone
 }
 

@@ -56,7 +56,7 @@ func (w *wallet) in(old *wallet) *txn.Request {
 		r.Amount = s.Life.Moving.Amount
 		r.Move = &txn.Move{Seq: s.Life.MovedOut, Other: old.token, EnteredAt: s.Journey.EnteredAt,
 			Station: s.Journey.Station, Line: s.Journey.Line, Operator: s.Journey.Operator,
-			Entry: s.Journey.Request}
+			Entry: s.Journey.Request, Rides: s.Rides}
 	})
 }
 

@@ -60,17 +60,25 @@ func (d *decider) remembersRides() bool {
 	return len(d.out.Next.Rides) > 0 || d.p.Tariff.LooksBack()
 }
 
-// keepRides keeps s with the card and reports whether it does.
+// keepRides keeps s with the card and reports whether it does. A replaced card's rides are on
+// their way to its successor and stay as they are.
 func (d *decider) keepRides(s *price.State) bool {
+	if !d.out.Next.Life.Successor.IsZero() {
+		return false
+	}
 	if !d.remembersRides() {
 		if !s.Journey.Open {
 			return false
 		}
 		*s = price.State{Journey: s.Journey}
 	}
+	d.storeRides(s)
+	return true
+}
+
+func (d *decider) storeRides(s *price.State) {
 	d.out.rides = s.Append(d.out.rides[:0])
 	d.out.Next.Rides = d.out.rides
-	return true
 }
 
 // charge prices a tap by the version in force when it was served and takes the price off the

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"testing"
 
+	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -192,4 +193,57 @@ func TestPassSales(t *testing.T) {
 // boarded names the last record's request.
 func (w *wallet) boarded() *txn.Request {
 	return &txn.Request{ID: w.last().Request}
+}
+
+// A card's passes and what its day has cost go to its successor, once and with nothing else to
+// move; a successor that has been used takes the passes.
+func TestRidesGoToTheSuccessor(t *testing.T) {
+	for name, tt := range map[string]struct {
+		used func(*wallet)
+		rest txn.Minor // of the cap
+	}{
+		"new":  {func(*wallet) {}, 1500 - 200},
+		"used": {func(w *wallet) { w.must(w.load(5000)); w.must(w.board("M9")) }, 1500 - 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := rider(t, 1400)
+			next := wallet2(t)
+			next.policy.Tariff = old.policy.Tariff
+			old.must(old.board("M1"))
+			old.must(old.request(txn.PassSale, pass("ten", 0)))
+			old.wantBalance(0)
+			tt.used(next)
+			replaced(old, next)
+			if len(old.due) != 1 {
+				t.Fatalf("due %v: the pass is not on its way", old.due)
+			}
+			old.must(old.out(1, next))
+			next.must(next.in(old))
+			next.must(next.in(old))
+			old.must(old.arrived(1, next))
+			if s := old.card(); len(s.Rides) != 0 || s.Undo.Set || s.Owed() {
+				t.Fatalf("left behind: %+v", s)
+			}
+			next.must(next.load(5000))
+			next.now += 2 * hour
+			for range 10 {
+				next.pays(next.must(next.board("M1")), 200, 0, cause("pass", 200))
+			}
+			next.now += 2 * hour
+			sum := txn.Minor(0)
+			for range 9 {
+				sum += next.must(next.board("M1")).Charged
+			}
+			if sum != tt.rest {
+				t.Errorf("paid %d up to the cap, want %d", sum, tt.rest)
+			}
+			damaged := next.in(old)
+			damaged.Move.Seq, damaged.Move.Rides = 2, []byte{9}
+			view := engine.View{Card: next.card(), Known: true, Version: next.version}
+			var out engine.Result
+			if engine.Decide(&view, damaged, &next.policy, next.now, &out); !out.Damaged {
+				t.Errorf("rides that cannot be read: %+v", out.Decision)
+			}
+		})
+	}
 }

@@ -66,6 +66,9 @@ type Move struct {
 	Line      string
 	Operator  string
 	Entry     RequestID
+	// Rides are what the price of the replaced card's next ride rests on, and its passes, as
+	// the card holds them; empty for none.
+	Rides []byte
 }
 
 func (m *Move) append(dst []byte) []byte {

@@ -147,6 +147,23 @@ func (t *Tariff) Rode(s *State, mode Mode, line Name, start, end txn.Millis) {
 	t.push(s, leg{start, end, line, mode}, &costs)
 }
 
+// Adopt takes over the rides of the card that this one replaces. Where this one has been used
+// already it keeps its own and takes the passes, as far as there is room.
+func (s *State) Adopt(from *State) {
+	if *s == (State{}) {
+		*s = *from
+		return
+	}
+	for _, h := range from.passes {
+		for i := range s.passes {
+			if h.pass != 0 && s.passes[i].pass == 0 {
+				s.passes[i] = h
+				break
+			}
+		}
+	}
+}
+
 // Last returns when the last tap was priced.
 func (s *State) Last() txn.Millis { return s.last }
 
