@@ -24,6 +24,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatedesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatesim"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/office"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/recondesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/uploads"
 )
@@ -81,7 +82,7 @@ func rootCommand() *cobra.Command {
 	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
 		tools.POSSim(), gatesim.Command())
 	add("desk", desk.Desk(office.Commands), desk.Card(), desk.Terminal(), gatedesk.Terminals(),
-		desk.Operator(), ledgerCommand(), bankCommand(),
+		desk.Operator(), ledgerCommand(), recondesk.Recon(&ledgerSource{}), bankCommand(),
 		uploads.Command(), finance.Day(&financeSource{}), finance.Settle(&financeSource{}))
 	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),
 		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), versionCommand())

@@ -131,6 +131,9 @@ func (p *parser) resolve(at map[string]int) error {
 			column.index = c.at - 1
 			if c.name != "" {
 				i, ok := at[c.name]
+				if !ok && c.optional {
+					continue
+				}
 				if !ok {
 					return fmt.Errorf("%w: the file has no column %s", ErrControl, strconv.Quote(c.name))
 				}
