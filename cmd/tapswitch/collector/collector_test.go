@@ -35,7 +35,9 @@ func TestRun(t *testing.T) {
 		Run(ctx)
 	}()
 	held := make([]byte, 600<<20)
-	for began := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); ; <-tick.C {
 		runtime.GC()
 		now := debug.SetGCPercent(shareMax)
 		debug.SetGCPercent(now)
