@@ -13,6 +13,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/finance"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/readers"
 	"github.com/tapswitch/tapswitch/ledger/settle"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/clickhouse"
@@ -22,7 +23,7 @@ import (
 
 func ledgerCommand() *cobra.Command {
 	c := &cobra.Command{Use: "ledger", Short: "Figures from the warehouse"}
-	c.AddCommand(ledgerTotalsCommand())
+	c.AddCommand(ledgerTotalsCommand(), readers.Command())
 	c.AddCommand(finance.Ledger(&financeSource{})...)
 	return c
 }

@@ -185,6 +185,7 @@ var lattice = map[string][]string{
 	"bench/report":            {"bench/load"},
 	"deploy":                  {},
 	"deploy/tidy":             {},
+	"deploy/analyst":          {},
 	"deploy/kafka/topics":     {},
 	"deploy/stack":            {},
 	"deploy/stack/stackctl":   {"deploy/stack"},
@@ -194,6 +195,7 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/collector": {},
 	"cmd/tapswitch/config":    {},
 	"cmd/tapswitch/keyfile":   {"switch/store"},
+	"cmd/tapswitch/readers":   {"cmd/tapswitch/cli", "deploy/analyst"},
 	// The card agency's part, put together.
 	"cmd/tapswitch/agency": {"crypto/pan", "crypto/receipt", "ledger/feed", "ledger/warehouse",
 		"switch/bank", "switch/bank/advice", "switch/blacklist/list", "switch/desk", "switch/desk/api", "switch/desk/finding", "switch/desk/intake", "switch/desk/page",
@@ -225,6 +227,7 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/recondesk": {"cmd/tapswitch/cli", "deploy", "ledger/recon", "ledger/recon/book",
 		"ledger/recon/intake", "ledger/recon/layout", "ledger/recon/plant", "ledger/recon/run",
 		"ledger/warehouse", "switch/scheme", "switch/txn"},
+	"cmd/tapswitch/benchdesk":   {"cmd/tapswitch/cli", "bench", "bench/iso", "bench/report"},
 	"cmd/tapswitch/replaytable": {"cmd/tapswitch/cli", "switch/sim/szt"},
 	// Days, settlement and certificates.
 	"cmd/tapswitch/finance": {"cmd/tapswitch/cli", "cmd/tapswitch/keyfile", "crypto/receipt", "ledger/feed",
@@ -253,8 +256,8 @@ var libraries = map[string][]string{
 	"github.com/prometheus/client_golang": { // each shows figures of its own
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
-	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
-		"cmd/tapswitch/faredesk", "cmd/tapswitch/recondesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
+	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/benchdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
+		"cmd/tapswitch/faredesk", "cmd/tapswitch/recondesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/readers", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
 	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},
