@@ -1,6 +1,7 @@
 package list
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -38,9 +39,49 @@ func scopeOf(m txn.Mark) txn.App {
 	return m.Scope
 }
 
+// find returns where a card stands, or would. Tokens are keyed hashes, so that their values say
+// about where they stand: the search begins there and takes a few steps, not one a bit.
 func (c *content) find(card pan.Token) (at int, ok bool) {
-	return slices.BinarySearchFunc(c.tokens, card, compare)
+	n := len(c.tokens)
+	if n == 0 {
+		return 0, false
+	}
+	low, high := c.around(card)
+	at, ok = slices.BinarySearchFunc(c.tokens[low:high], card, compare)
+	return low + at, ok
 }
+
+// around returns places between which a card stands: every card below the first is smaller,
+// every one from the second on is greater.
+func (c *content) around(card pan.Token) (low, high int) {
+	n := len(c.tokens)
+	key := prefix(card)
+	first := key &^ (1<<(64-bucketBits) - 1) // the least key of the bucket
+	share, _ := bits.Mul64((key-first)<<bucketBits, uint64(n))
+	guess := min(int(share), n-1)
+	step := 16
+	if compare(c.tokens[guess], card) <= 0 {
+		low, high = guess, n
+		for next := guess + step; next < n; next += step {
+			if compare(c.tokens[next], card) > 0 {
+				return low, next
+			}
+			low, step = next, 2*step
+		}
+		return low, high
+	}
+	low, high = 0, guess
+	for next := guess - step; next > 0; next -= step {
+		if compare(c.tokens[next], card) <= 0 {
+			return next, high
+		}
+		high, step = next, 2*step
+	}
+	return low, high
+}
+
+// bucketBits are the bits of a token that name its bucket.
+const bucketBits = 6
 
 // prefixScope returns what is closed on any card with the same first half; at is where the
 // card stands, or would.
@@ -63,11 +104,19 @@ type entry struct {
 
 // last returns the last change of each card, in the order of cards.
 func last(changes []store.Change) []entry {
-	entries := make([]entry, len(changes))
-	for i, c := range changes {
-		entries[i] = entry{c.Card, scopeOf(c.Mark)}
+	entries, order := make([]entry, len(changes)), make([]int32, len(changes))
+	for i := range order {
+		order[i] = int32(i)
 	}
-	slices.SortStableFunc(entries, func(a, b entry) int { return compare(a.card, b.card) })
+	slices.SortFunc(order, func(a, b int32) int {
+		if way := compare(changes[a].Card, changes[b].Card); way != 0 {
+			return way
+		}
+		return int(a - b) // the later change of a card counts
+	})
+	for i, from := range order {
+		entries[i] = entry{changes[from].Card, scopeOf(changes[from].Mark)}
+	}
 	kept := entries[:0]
 	for i, e := range entries {
 		if i+1 == len(entries) || entries[i+1].card != e.card {

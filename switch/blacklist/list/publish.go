@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/store"
@@ -264,23 +267,62 @@ func (p *Publisher) become(r record) {
 	}
 }
 
-// takeOver works everything that waits into the master and returns what it changed.
-func (p *Publisher) takeOver() (ops []op) {
+// takeOver works everything that waits into the master and returns what it changed. Buckets
+// are apart, and in the order of their cards.
+func (p *Publisher) takeOver() []op {
+	var parts [txn.BucketCount][]op
+	workers := min(takeOverMax, runtime.GOMAXPROCS(0))
+	if !p.much() {
+		workers = 1
+	}
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for b := w; b < txn.BucketCount; b += workers {
+				parts[b] = p.takeOverBucket(b)
+			}
+		})
+	}
+	group.Wait()
+	return slices.Concat(parts[:]...)
+}
+
+// takeOverMax bounds the goroutines of takeOver, which get more than one when that many
+// changes wait.
+const (
+	takeOverMax  = 4
+	takeOverMany = 2000
+)
+
+// much reports whether more waits than one goroutine does in a moment.
+func (p *Publisher) much() bool {
+	n := 0
 	for b := range p.follow {
-		f, c := &p.follow[b], &p.master.buckets[b]
-		switch {
-		case f.resync && len(p.history.states) == 0:
-			c.fill(f.fresh) // nobody asks what changed before the first epoch
-		case f.resync:
-			ops = c.apply(c.replaceBy(f.fresh), ops)
-		}
-		if len(f.pending) > 0 {
-			ops = c.apply(last(f.pending), ops)
-		}
-		f.pending, f.fresh, f.resync = nil, nil, false
+		n += len(p.follow[b].pending) + len(p.follow[b].fresh)
+	}
+	return n > takeOverMany
+}
+
+func (p *Publisher) takeOverBucket(b int) (ops []op) {
+	f, c := &p.follow[b], &p.master.buckets[b]
+	switch {
+	case f.resync && len(p.history.states) == 0:
+		c.fill(f.fresh) // nobody asks what changed before the first epoch
+	case f.resync:
+		ops = c.apply(c.replaceBy(f.fresh), ops)
+	}
+	if len(f.pending) > 0 {
+		ops = c.apply(last(f.pending), slices.Grow(ops, len(f.pending)))
+	}
+	f.pending, f.fresh, f.resync = f.pending[:0], nil, false
+	if cap(f.pending) > pendingKept {
+		f.pending = nil
 	}
 	return ops
 }
+
+// pendingKept is how much room for changes a bucket keeps from one epoch to the next.
+const pendingKept = 1024
 
 // fill makes a snapshot the content.
 func (c *content) fill(fresh []entry) {

@@ -37,7 +37,7 @@ const (
 	saveEvery   = time.Minute
 	// refreshEvery is how soon a gate that was just registered counts.
 	refreshEvery = 3 * time.Second
-	saveMax     = 10 * time.Second
+	saveMax      = 10 * time.Second
 )
 
 // TrackerOptions set up a Tracker. All may be left out.
