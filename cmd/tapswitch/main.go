@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/benchdesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
@@ -79,7 +80,7 @@ func rootCommand() *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("run", runCommand(), demoCommand(), replayCommand(), benchCommand(), tools.BankSim(),
+	add("run", runCommand(), demoCommand(), replayCommand(), benchdesk.Command(version, commit, runCommand()), tools.BankSim(),
 		tools.POSSim(), gatesim.Command())
 	add("desk", desk.Desk(office.Commands), desk.Card(), desk.Terminal(), gatedesk.Terminals(),
 		desk.Operator(), ledgerCommand(), recondesk.Recon(&ledgerSource{}), bankCommand(),

@@ -1,4 +1,6 @@
-package main
+// Package benchdesk is the command line of the benchmarks, and of the servers that they start
+// as children of their own.
+package benchdesk
 
 import (
 	"errors"
@@ -17,30 +19,32 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
-// benchForm is the form of the report on standard output.
-type benchForm string
+// reportForm is the form of the report on standard output.
+type reportForm string
 
 // String returns the form's name.
-func (f *benchForm) String() string { return string(*f) }
+func (f *reportForm) String() string { return string(*f) }
 
 // Set reads the form's name.
-func (f *benchForm) Set(s string) error {
+func (f *reportForm) Set(s string) error {
 	if s != "text" && s != "json" {
 		return fmt.Errorf("%q is not text or json", s)
 	}
-	*f = benchForm(s)
+	*f = reportForm(s)
 	return nil
 }
 
 // Type names the value in help texts.
-func (f *benchForm) Type() string { return "form" }
+func (f *reportForm) Type() string { return "form" }
 
-func benchCommand() *cobra.Command {
+// Command returns `tapswitch bench`. Reports name the version and the commit; run is
+// `tapswitch run`, which measured switches are started with.
+func Command(version, commit string, run *cobra.Command) *cobra.Command {
 	var quick bool
 	var rounds int
 	var settings []string
 	var out, dir, profiles string
-	form := benchForm("text")
+	form := reportForm("text")
 	c := &cobra.Command{
 		Use: "bench [SCENARIO…]", Short: "Measure the switch on this machine",
 		Long: "Measure the switch on this machine and hold it against the numbers of its design. " +
@@ -58,7 +62,7 @@ func benchCommand() *cobra.Command {
 			o := bench.Options{
 				Binary: binary, Dir: dir, Names: names, Size: bench.FullSize(), Quick: quick,
 				Settings: settings, ProfileDir: profiles, Version: version, Commit: commit,
-				Command: benchLine(names, quick), Progress: c.ErrOrStderr(),
+				Command: line(names, quick), Progress: c.ErrOrStderr(),
 			}
 			if quick {
 				o.Size = bench.QuickSize()
@@ -84,13 +88,13 @@ func benchCommand() *cobra.Command {
 	flags.StringArrayVar(&settings, "set", nil, "setting of the measured switch, key=value")
 	flags.StringVar(&profiles, "profile", "", "directory for CPU profiles of the switch")
 	flags.VarP(&form, "output", "o", "text or json")
-	c.AddCommand(benchListCommand(), benchLoadCommand(), benchNoopCommand(),
-		benchSwitchCommand(), benchGateCommand(), benchBankCommand())
+	c.AddCommand(listCommand(), loadCommand(version, commit), noopCommand(),
+		switchCommand(run), gateCommand(), bankCommand())
 	return c
 }
 
-// benchLine is the command as it would be typed, without paths of this machine.
-func benchLine(names []string, quick bool) string {
+// line is the command as it would be typed, without paths of this machine.
+func line(names []string, quick bool) string {
 	words := append([]string{"tapswitch", "bench"}, names...)
 	if quick {
 		words = append(words, "--quick")
@@ -99,7 +103,7 @@ func benchLine(names []string, quick bool) string {
 }
 
 // showReport prints the report and writes its files.
-func showReport(c *cobra.Command, r *report.Report, out string, form benchForm) error {
+func showReport(c *cobra.Command, r *report.Report, out string, form reportForm) error {
 	write := report.WriteText
 	if form == "json" {
 		write = report.WriteJSON
@@ -117,7 +121,7 @@ func showReport(c *cobra.Command, r *report.Report, out string, form benchForm) 
 	return nil
 }
 
-func benchListCommand() *cobra.Command {
+func listCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "Name the scenarios", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -130,10 +134,10 @@ func benchListCommand() *cobra.Command {
 	}
 }
 
-func benchLoadCommand() *cobra.Command {
+func loadCommand(version, commit string) *cobra.Command {
 	var o bench.LoadOptions
 	var tokenFile, keyFile, cardFile, out string
-	form := benchForm("text")
+	form := reportForm("text")
 	c := &cobra.Command{
 		Use: "load", Short: "Send taps to a switch that runs elsewhere",
 		Long: "Send taps to a running switch and report what it answered how fast. With an " +
@@ -191,7 +195,7 @@ func readText(path string) (string, error) {
 
 // The hidden commands are the servers that the benchmark starts.
 
-func benchNoopCommand() *cobra.Command {
+func noopCommand() *cobra.Command {
 	var size int
 	c := &cobra.Command{
 		Use: "serve-noop", Hidden: true, Args: cobra.NoArgs,
@@ -204,9 +208,8 @@ func benchNoopCommand() *cobra.Command {
 	return c
 }
 
-// benchSwitchCommand is run that also ends with its input.
-func benchSwitchCommand() *cobra.Command {
-	c := runCommand()
+// switchCommand is run that also ends with its input.
+func switchCommand(c *cobra.Command) *cobra.Command {
 	c.Use, c.Hidden, c.Short = "serve-switch", true, "Run the switch until standard input ends"
 	c.Long, c.Example = "", ""
 	serve := c.RunE
@@ -219,7 +222,7 @@ func benchSwitchCommand() *cobra.Command {
 	return c
 }
 
-func benchBankCommand() *cobra.Command {
+func bankCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve-bank", Hidden: true, Args: cobra.NoArgs,
 		Short: "Approve every ISO 8583 message, for comparison",
@@ -229,7 +232,7 @@ func benchBankCommand() *cobra.Command {
 	}
 }
 
-func benchGateCommand() *cobra.Command {
+func gateCommand() *cobra.Command {
 	var data string
 	c := &cobra.Command{
 		Use: "serve-gate", Hidden: true, Args: cobra.NoArgs,
