@@ -78,6 +78,8 @@ func TestScenarios(t *testing.T) {
 			"whole answer from its due time, p99.9"}},
 		"batch": {nil, []string{"taps:batch over HTTP (JSON)", "lists through the engine, durable",
 			"lists into the store, durable"}},
+		"upload": {nil, []string{"uploads over HTTP, TAC off, durable", "uploads over HTTP, TAC on, durable",
+			"TACs alone, all cores", "TAC on to the slower of commit and TAC"}},
 		"freeze": {nil, []string{"freeze call, p99", "freeze call to first refused tap, p99",
 			"approvals after the call returned"}},
 		"desk": {nil, []string{"1 000 freezes imported", "taps beside an import, p99",

@@ -53,6 +53,7 @@ func scenarios() []scenario {
 		{"check", "The blacklist check, in memory and against Redis", check},
 		{"decide", "The decision, and where a tap's time goes at 70 % of capacity", decide},
 		{"batch", "Batches of 5,000 taps", batch},
+		{"upload", "A gate's day of 5,000 off-line records", upload},
 		{"freeze", "From a freeze call to the first refused tap, under load", freeze},
 		{"desk", "A list of 100,000 freezes imported beside taps", importFreezes},
 		{"polls", "Gates that poll the list of frozen cards", polls},

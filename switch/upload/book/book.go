@@ -118,7 +118,7 @@ func New(o Options) (*Service, error) {
 		return nil, fmt.Errorf("key that seals held records: %w", err)
 	}
 	s := &Service{o: o, seal: seal, workers: runtime.GOMAXPROCS(0), names: map[string]string{}}
-	s.lines = lineBook{cards: o.Cards, tokenizer: o.Tokenizer, pages: map[int]*linePage{}}
+	s.lines.cards, s.lines.tokenizer = o.Cards, o.Tokenizer
 	s.works.New = func() any { return new(work) }
 	return s, nil
 }

@@ -475,7 +475,7 @@ func TestDecide(t *testing.T) {
 		"accepted held/in_future held/in_future")
 	r.at += hour
 	list := r.held()
-	if len(list) != 2 || list[0].Card != r.tokenOf(0) || list[0].Reason != "in_future" {
+	if len(list) != 2 || list[0].Card != r.tokenOf(0).String() || list[0].Reason != "in_future" {
 		t.Fatalf("held: %+v", list)
 	}
 	for i, accept := range []bool{true, false} {

@@ -25,7 +25,7 @@ type Held struct {
 	ID       string     `json:"id"`
 	Terminal string     `json:"terminal"`
 	Reason   string     `json:"reason"`
-	Card     pan.Token  `json:"card"`
+	Card     string     `json:"card"` // token
 	Last4    string     `json:"last4"`
 	Kind     string     `json:"kind"`
 	PSAM     string     `json:"psam"`
@@ -131,7 +131,7 @@ func (s *Service) show(id string, h *heldRecord, r frame.Record) Held {
 	psam := r.PSAM()
 	shown.PSAM = hex.EncodeToString(psam[:])
 	if number, err := r.Number(); err == nil {
-		shown.Card, shown.Last4 = s.o.Tokenizer.Token(number), number.Last4().String()
+		shown.Card, shown.Last4 = s.o.Tokenizer.Token(number).String(), number.Last4().String()
 	}
 	return shown
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/store"
@@ -23,9 +24,11 @@ type lineBook struct {
 	cards     store.Cards
 	tokenizer *pan.Tokenizer
 
-	mu    sync.RWMutex // guards the fields below
-	pages map[int]*linePage
-	lost  int // lines that found no room
+	// pages are replaced and never changed; who replaces them holds mu.
+	pages [linePages]atomic.Pointer[linePage]
+
+	mu   sync.Mutex // guards what follows
+	lost int        // lines that found no room
 }
 
 type linePage struct {
@@ -44,9 +47,7 @@ func (b *lineBook) token(page int) pan.Token {
 // find returns a copy of a card's line, a zero one when there is none.
 func (b *lineBook) find(ctx context.Context, card pan.Token) (upload.Line, error) {
 	at := linePageOf(card)
-	b.mu.RLock()
-	p := b.pages[at]
-	b.mu.RUnlock()
+	p := b.pages[at].Load()
 	if p == nil {
 		b.mu.Lock()
 		var err error
@@ -65,9 +66,9 @@ func (b *lineBook) find(ctx context.Context, card pan.Token) (upload.Line, error
 	return upload.Line{Card: card}, nil
 }
 
-// readLocked returns a page; pages are replaced and never changed.
+// readLocked returns a page.
 func (b *lineBook) readLocked(ctx context.Context, at int) (*linePage, error) {
-	if p := b.pages[at]; p != nil {
+	if p := b.pages[at].Load(); p != nil {
 		return p, nil
 	}
 	l, err := b.cards.Load(ctx, b.token(at), nil)
@@ -78,7 +79,7 @@ func (b *lineBook) readLocked(ctx context.Context, at int) (*linePage, error) {
 	if p.lines, err = upload.ReadLines(l.State); err != nil {
 		return nil, err
 	}
-	b.pages[at] = p
+	b.pages[at].Store(p)
 	return p, nil
 }
 
@@ -107,12 +108,12 @@ func (b *lineBook) commit(ctx context.Context, changed []upload.Line, list []*st
 	}
 	if err := commitAll(ctx, b.cards, list); err != nil {
 		for at := range next {
-			delete(b.pages, at) // another process may have written it
+			b.pages[at].Store(nil) // another process may have written it
 		}
 		return err
 	}
 	for at, p := range next {
-		b.pages[at] = p
+		b.pages[at].Store(p)
 	}
 	return nil
 }

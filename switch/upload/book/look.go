@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 
-	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/txn"
 	"github.com/tapswitch/tapswitch/switch/upload"
 )
@@ -28,7 +27,7 @@ func (s *Service) Module(ctx context.Context, psam string) (upload.Sequence, err
 
 // CardLine is what is to be said about a card.
 type CardLine struct {
-	Card   pan.Token    `json:"card"`
+	Card   string       `json:"card"` // token
 	Last4  string       `json:"last4"`
 	Gaps   []upload.Gap `json:"gaps,omitempty"`
 	Delta  txn.Minor    `json:"balance_off"`
@@ -44,7 +43,7 @@ func (s *Service) Cards(ctx context.Context, suspicious bool) ([]CardLine, error
 	list := []CardLine{}
 	err := s.lines.all(ctx, func(l *upload.Line) bool {
 		if !suspicious || l.Breaks > 0 {
-			list = append(list, CardLine{Card: l.Card, Last4: l.Last4.String(), Gaps: l.Seq.Gaps,
+			list = append(list, CardLine{Card: l.Card.String(), Last4: l.Last4.String(), Gaps: l.Seq.Gaps,
 				Delta: l.Delta, Broken: l.Broken, Breaks: l.Breaks, At: l.At, Torn: l.Grey != nil})
 		}
 		return len(list) < HeldMax
