@@ -63,8 +63,7 @@ func (b *Book) Open(a txn.Account, c txn.Currency, amount int64) error {
 	if err != nil {
 		return err
 	}
-	l.Opening, err = Sum(l.Opening, amount)
-	return err
+	return into(&l.Opening, amount)
 }
 
 // Post adds one posting.
@@ -78,9 +77,16 @@ func (b *Book) Post(a txn.Account, c txn.Currency, amount int64) error {
 		if amount == math.MinInt64 {
 			return fmt.Errorf("%w: %s", ErrOverflow, a)
 		}
-		l.Debit, err = Sum(l.Debit, -amount)
-	} else {
-		l.Credit, err = Sum(l.Credit, amount)
+		return into(&l.Debit, -amount)
+	}
+	return into(&l.Credit, amount)
+}
+
+// into adds amount to a sum, which stays as it was when it would overflow.
+func into(to *int64, amount int64) error {
+	sum, err := Sum(*to, amount)
+	if err == nil {
+		*to = sum
 	}
 	return err
 }

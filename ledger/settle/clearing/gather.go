@@ -3,6 +3,7 @@ package clearing
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/tapswitch/tapswitch/ledger/settle/chart"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -182,9 +183,19 @@ func (g *Gatherer) position(r *txn.Record, a txn.Account) positionKey {
 	key.party = p.Name
 	if p.Zone != nil && r.ServiceAt != 0 {
 		// A late tap is not put back into a day of the party that is over.
-		key.day = max(key.day, txn.DateOf(r.ServiceAt.Time(), p.Zone, p.CutOff))
+		key.day = max(key.day, p.dateOf(r.ServiceAt))
 	}
 	return key
+}
+
+// dateOf returns the party's day of an instant: what comes at its cut-off or later is of the
+// next one.
+func (p *Party) dateOf(at txn.Millis) txn.BusinessDate {
+	begin := p.CutOff
+	if begin > 0 {
+		begin -= 24 * time.Hour
+	}
+	return txn.DateOf(at.Time(), p.Zone, begin)
 }
 
 func (f *Fee) on(kind txn.Kind, a txn.Account) bool {

@@ -99,7 +99,8 @@ type Agreement struct {
 type Party struct {
 	Name     string
 	Accounts []txn.Account
-	// CutOff after local midnight in Zone parts the party's days; nil Zone is the scheme's day.
+	// CutOff, after local midnight in Zone, ends the party's day: later is of the next one. 0 is
+	// midnight. A nil Zone is the scheme's day.
 	Zone   *time.Location
 	CutOff time.Duration
 	// Lag is in working days; negative takes that of the terms.

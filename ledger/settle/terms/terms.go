@@ -84,10 +84,31 @@ func decode(s Source, into any) error {
 	if len(s.Text) > FileMax {
 		return fmt.Errorf("%w %s: %d bytes, at most %d", ErrFile, s.Name, len(s.Text), FileMax)
 	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(s.Text, &doc); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrFile, s.Name, err)
+	}
+	if err := noFloats(&doc); err != nil {
+		return fmt.Errorf("%w %s: %w", ErrFile, s.Name, err)
+	}
 	d := yaml.NewDecoder(bytes.NewReader(s.Text))
 	d.KnownFields(true)
 	if err := d.Decode(into); err != nil {
 		return fmt.Errorf("%w %s: %w", ErrFile, s.Name, err)
+	}
+	return nil
+}
+
+// noFloats refuses numbers with a fraction, which the decoder would cut off without a word.
+func noFloats(n *yaml.Node) error {
+	if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!float" {
+		return fmt.Errorf("line %d: %s has a fraction; amounts are minor units, rates basis points",
+			n.Line, n.Value)
+	}
+	for _, c := range n.Content {
+		if err := noFloats(c); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -58,8 +58,7 @@ var information = []Duty{
 		ZH:      "保障资金安全和网络安全",
 		How: "a daily proof that what purses are owed equals the money at the bank; breaks are " +
 			"alarmed; access is audited",
-		Pending: "every record balances; the daily proof against the money at the bank is not " +
-			"there yet",
+		Test: "ledger/settle/day.TestDuty_SY11_PurseLiabilityEqualsTheMoneyAtTheBank",
 	},
 	{
 		ID:      "SY11-supervision",
