@@ -110,11 +110,22 @@ type Former struct {
 
 // CardState is what a card state holds of the account.
 type CardState struct {
-	Apps      txn.App
+	Apps      txn.App // with bankAwaited: see Open and BankAwaited
 	Rider     txn.RiderCategory
 	ExpiresOn txn.BusinessDate
 	Status    CarrierStatus // InProduction or Active; freezes and expiry stand elsewhere
 }
+
+// bankAwaited is a bit of CardState.Apps that no application has: the bank function waits for
+// the activation of the bank account (ZZ19).
+const bankAwaited txn.App = 1 << 15
+
+// Open are the applications that are open on the card.
+func (s CardState) Open() txn.App { return s.Apps &^ bankAwaited }
+
+// BankAwaited says that the scheme opens the bank function only after the bank account was
+// activated, and it was not: a till is to be told so.
+func (s CardState) BankAwaited() bool { return s.Apps&bankAwaited != 0 }
 
 // NumberKind is the kind of another printed identifier (HD11, ZS10, WZ8).
 type NumberKind uint8
@@ -365,6 +376,9 @@ func (a *Account) Card(c *Carrier, rules *Rules) CardState {
 	s := CardState{Apps: a.Apps(), Rider: a.Rider.Category, ExpiresOn: a.ExpiresOn, Status: Active}
 	if c.Status == InProduction {
 		s.Status = InProduction
+	}
+	if a.BankSince == 0 && rules.bankFirst() {
+		s.Apps |= bankAwaited
 	}
 	if rules.Validity.ServesRenewing && a.openCase(CaseRenewal) != nil {
 		s.ExpiresOn = 0

@@ -198,8 +198,7 @@ func TestEffectsMax(t *testing.T) {
 	d := opened(t, plain())
 	refused := false
 	for i := 0; i < account.EffectsMax && !refused; i++ {
-		out := d.do(account.ActivateBank{Off: d.doc.BankSince != 0})
-		d.must(account.SetRider{Rider: account.Rider{Category: txn.RiderOrdinary}})
+		out := d.do(account.SetRider{Rider: account.Rider{Category: txn.RiderOrdinary}})
 		rider := account.Rider{Category: txn.RiderSenior, Source: "civil"}
 		if d.doc.Rider.Category == txn.RiderSenior {
 			rider = account.Rider{}

@@ -254,6 +254,16 @@ type FunctionRule struct {
 	AtIssue bool
 }
 
+// bankFirst reports whether the bank function waits for the bank account's activation.
+func (r *Rules) bankFirst() bool {
+	for i := range r.Functions {
+		if f := &r.Functions[i]; f.App == txn.AppBank && f.AfterBank {
+			return true
+		}
+	}
+	return false
+}
+
 // FamilyRule is a family of card numbers (HD33, ZS24, WZ23, SY7, ZZ9).
 type FamilyRule struct {
 	Name  string

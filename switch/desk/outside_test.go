@@ -3,6 +3,7 @@ package desk
 import (
 	"testing"
 
+	"github.com/tapswitch/tapswitch/switch/account"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -43,5 +44,21 @@ func TestAReleaseBesideTheDeskLiftsNothingOfTheAccount(t *testing.T) {
 	}
 	if k, err := r.desk.Known(t.Context(), cardToken(2)); err != nil || !k.Home || k.Mark.Reason != txn.NotFrozen {
 		t.Errorf("%+v, %v", k, err)
+	}
+}
+
+// ZZ19: where the bank function comes after the bank account's activation, a card says so from
+// its first day: a till is answered "not activated", and not that there is no such function.
+// Once activated, the function is what the holder opened.
+func TestABankCardSaysThatItAwaitsItsActivation(t *testing.T) {
+	r := newRig(t, "zhengzhou")
+	token := r.open(1)
+	if s := r.card(cardToken(1)); !s.Life.BankWaiting || !s.Apps.Has(txn.AppBank) {
+		t.Errorf("before the activation: %v, %v", s.Life.BankWaiting, s.Apps)
+	}
+	r.must(token, "bank", account.ActivateBank{})
+	r.settle()
+	if s := r.card(cardToken(1)); s.Life.BankWaiting || s.Apps.Has(txn.AppBank) {
+		t.Errorf("activated, and not opened: %v, %v", s.Life.BankWaiting, s.Apps)
 	}
 }

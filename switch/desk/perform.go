@@ -142,7 +142,7 @@ func (s *Service) perform(ctx context.Context, token pan.Token, doc *account.Acc
 func (s *Service) enrol(ctx context.Context, token pan.Token, doc *account.Account, e *account.Effect) error {
 	r := s.effectRequest(txn.Enrol, e.Carrier, token, e)
 	r.Last4 = e.Last4
-	r.Enrolment = txn.Enrolment{Apps: e.Card.Apps, Rider: e.Card.Rider, ExpiresOn: e.Card.ExpiresOn,
+	r.Enrolment = txn.Enrolment{Apps: e.Card.Open(), Rider: e.Card.Rider, ExpiresOn: e.Card.ExpiresOn,
 		Issuer: e.Issuer, Account: token}
 	a := s.o.Engine.Authorize(ctx, r)
 	exists := a.Err == nil && (a.Decision.Reason == txn.CardExists || a.Decision.Reason == txn.CardFrozen)
@@ -158,10 +158,13 @@ func (s *Service) amend(ctx context.Context, token pan.Token, doc *account.Accou
 	c := txn.CardChange{Set: txn.ChangeAccount, Account: token}
 	if e.To.IsZero() {
 		waiting := doc.Awaiting()
+		if e.Card.BankAwaited() {
+			waiting |= txn.AppBank // open as far as that a till is told why it is not
+		}
 		c.Set |= txn.ChangeStatus | txn.ChangeApps | txn.ChangeBankWaiting | txn.ChangeRider |
 			txn.ChangeExpiry
 		c.Active = e.Card.Status == account.Active
-		c.Apps = e.Card.Apps | waiting
+		c.Apps = e.Card.Open() | waiting
 		c.BankWaiting = waiting.Has(txn.AppBank)
 		c.Rider = e.Card.Rider
 		if e.Card.ExpiresOn != 0 {

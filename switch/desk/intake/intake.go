@@ -56,7 +56,7 @@ const (
 	LinesMax = 1_000_000
 	// ListMax is how many cards one list of the engine holds: short, so that a tap never
 	// waits for more than that.
-	ListMax = 128
+	ListMax = 64
 	// BadMax bounds the lines that a Result holds; the rest are counted. Job.Bad gets all.
 	BadMax = 1000
 	// IDMax bounds the bytes of an import's id.
@@ -67,7 +67,7 @@ const (
 	triesMax   = 5
 	retryPause = 200 * time.Millisecond
 	// journalEvery is how many lists go between two notes of the position.
-	journalEvery = 16
+	journalEvery = 32
 )
 
 var (
@@ -315,10 +315,12 @@ type pace struct {
 }
 
 // restMax bounds a rest beyond the rate, as a multiple of it: an import must end.
-const restMax = 4
+const restMax = 6
 
-// rest returns how long to wait after a list that took so long. One that took much longer
-// than usual shows that taps need the machine: the import steps back for as long again.
+// rest returns how long to wait after a list that took so long: as long as the rate says, and
+// never less than the list took, so that the import has half of what it works with at most. A
+// list that took much longer than usual shows that taps need the machine: the import then
+// steps back for twice as long.
 func (p *pace) rest(took time.Duration) time.Duration {
 	switch {
 	case p.usual == 0 || took < p.usual:
@@ -326,15 +328,11 @@ func (p *pace) rest(took time.Duration) time.Duration {
 	default:
 		p.usual += (took - p.usual) / 64
 	}
-	pause := p.every - took - p.debt
-	p.debt = 0
+	pause := max(p.every-took-p.debt, took)
 	if took > 4*p.usual {
-		pause = max(pause, took)
+		pause = max(pause, 2*took)
 	}
-	if pause < 0 {
-		p.debt = min(-pause, p.every) // made up for by shorter rests
-		pause = 0
-	}
+	p.debt = max(0, min(took+pause+p.debt-p.every, p.every)) // made up for by shorter rests
 	return min(pause, restMax*p.every)
 }
 
