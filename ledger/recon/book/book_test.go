@@ -267,11 +267,19 @@ func TestJournalIsAChain(t *testing.T) {
 		}
 	}
 	lines := bytes.SplitAfter(whole, []byte("\n"))
+	elsewhere := t.TempDir()
+	keep(t, elsewhere, monday, rows{row("z", 1, monday)}, nil)
+	other, err := os.ReadFile(filepath.Join(elsewhere, "breaks.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	damaged := map[string][]byte{
 		"a line left out":   bytes.Join(append(append([][]byte{}, lines[:1]...), lines[2:]...), nil),
 		"lines swapped":     bytes.Join([][]byte{lines[0], lines[2], lines[1], lines[3]}, nil),
 		"a line twice":      append(append([]byte{}, whole...), lines[3]...),
 		"an amount changed": bytes.Replace(whole, []byte(`"amount":100`), []byte(`"amount":101`), 1),
+		"lines of another journal": append(append([]byte{}, lines[0]...),
+			bytes.Join(bytes.SplitAfter(other, []byte("\n"))[1:], nil)...),
 		"a space":           bytes.Replace(whole, []byte(`"seq":1`), []byte(`"seq": 1`), 1),
 		"a line too long":   append(bytes.Repeat([]byte("x"), 2<<20), whole...),
 		"no journal at all": []byte("hello\n"),

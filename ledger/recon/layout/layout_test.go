@@ -219,6 +219,21 @@ func TestHeldLines(t *testing.T) {
 	}
 }
 
+// Lines that are held back count among those that the trailer names.
+func TestHeldLinesCount(t *testing.T) {
+	l, err := layout.Read("x.yaml", []byte("layout: x\nformat: csv\nencoding: utf-8\non_error: hold\nrecords:\n"+
+		"  - {role: detail, columns: [{to: amount, at: 1}]}\n"+
+		"  - {role: trailer, when: {at: 1, is: T}, columns: [{to: count, at: 2}]}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for count, want := range map[string]error{"3": nil, "2": layout.ErrControl, "4": layout.ErrControl} {
+		if _, err := read(file(l, []byte("1\nx\n2\nT,"+count+"\n"))); !errors.Is(err, want) || want == nil && err != nil {
+			t.Errorf("count %s: %v, want %v", count, err, want)
+		}
+	}
+}
+
 func camt(entries string, closing string) []byte {
 	return []byte(`<?xml version="1.0" encoding="UTF-8"?><Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08">
 <BkToCstmrStmt><Stmt><Id>1</Id>
