@@ -71,8 +71,9 @@ var life = []Duty{
 		Clauses: []string{"ZZ19"},
 		EN:      "Financial functions work only after the bank account is activated",
 		ZH:      "金融账户激活后方可使用金融功能",
-		How:     "a decline reason of its own until the activation is recorded",
-		Test:    "switch/account.TestDuty_ZZ19_BankFunctionOnlyAfterActivation",
+		How: "a decline reason of its own, from the card's first day until the activation " +
+			"is recorded",
+		Test: "switch/account.TestDuty_ZZ19_BankFunctionOnlyAfterActivation",
 	},
 	{
 		ID:      "HD33-number-families",

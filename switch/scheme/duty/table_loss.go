@@ -19,7 +19,8 @@ var loss = []Duty{
 		ZH: "受理挂失后立即通知各相关部门,各部门接到通知后2小时内冻结",
 		How: "one call freezes the card and notifies every party of the policy; acceptance, " +
 			"sending, receipt and effect are kept per party, the clock starts at receipt, " +
-			"alarms at 30, 60 and 90 minutes, late parties are named",
+			"alarms at 30, 60 and 90 minutes, late parties are named; a party whose address " +
+			"nobody gave is told by a person, and the doctor names it",
 		Test: "switch/desk/api.TestDuty_HD19_FreezeWithinTwoHoursOfReceipt",
 	},
 	{
@@ -39,7 +40,7 @@ var loss = []Duty{
 			"procedure is done",
 		ZH: "申请补卡前或办结补卡手续前可解挂,其后不得解挂",
 		How: "release_closes applied or done by policy; then the card is terminal and no call, " +
-			"import, restore or lag undoes it",
+			"import or lag undoes it, nor a restored copy that is started with its ledger at hand",
 		Test: "switch/account.TestDuty_HD20_ReleaseClosesWhenTheReplacementIsDone",
 	},
 	{
@@ -49,7 +50,7 @@ var loss = []Duty{
 			"reaches the bank as well",
 		ZH: "开通金融功能的持卡人另向银行挂失,银行同受通知",
 		How: "the desk tells the holder and records that it did; the bank is a party on the " +
-			"same clock over its issuer link",
+			"same clock, over its issuer link where one is registered and else by a person",
 		Test: "switch/account.TestDuty_HD18_HolderIsToldToCallTheBank",
 	},
 	{
