@@ -61,7 +61,9 @@ type State struct {
 	Currency  txn.Currency
 	ExpiresAt txn.Millis // the first instant at which the card is no longer valid; 0 for none
 
-	Balance txn.Minor // purse; negative only after the reversal of a load that was spent
+	// Balance is the purse. It is negative only after the reversal of a load that was spent, what
+	// was taken off line, and a journey that lapsed.
+	Balance txn.Minor
 	Journey Journey
 	Counter CounterWindow
 
