@@ -119,4 +119,8 @@ func (n *node) serveParts(mux *http.ServeMux) {
 	if n.agency != nil {
 		n.agency.Pages(mux)
 	}
+	if n.console != nil {
+		mux.Handle("/console", n.console)
+		mux.Handle("/console/", n.console)
+	}
 }

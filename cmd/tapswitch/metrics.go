@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/bankfigures"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/consolewire"
 	"github.com/tapswitch/tapswitch/switch/gate"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -31,6 +32,8 @@ type gateMetrics struct {
 	decided [routesMax][reasonsMax]atomic.Int64
 	refused [routesMax][codesMax]atomic.Int64
 	stages  [stagesMax]prometheus.Histogram
+	// pulse shows the console how long decisions take; nil without one.
+	pulse atomic.Pointer[consolewire.Pulse]
 }
 
 var _ gate.Observer = (*gateMetrics)(nil)
@@ -56,9 +59,25 @@ func (m *gateMetrics) Refused(route gate.Route, code gate.Code) { m.refused[rout
 
 // Staged takes the durations of one request.
 func (m *gateMetrics) Staged(_ gate.Route, stages gate.Stages) {
+	var took time.Duration
 	for i, d := range stages {
 		m.stages[i].Observe(d.Seconds())
+		took += d
 	}
+	if p := m.pulse.Load(); p != nil {
+		p.Took(took)
+	}
+}
+
+// decisions counts what was approved and declined since the start.
+func (m *gateMetrics) decisions() (approved, declined int64) {
+	for i := range m.decided {
+		approved += m.decided[i][txn.ReasonNone].Load()
+		for reason := 1; reason < reasonsMax; reason++ {
+			declined += m.decided[i][reason].Load()
+		}
+	}
+	return approved, declined
 }
 
 var (

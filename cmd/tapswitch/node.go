@@ -18,6 +18,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
 	"github.com/tapswitch/tapswitch/crypto/keyring"
+	"github.com/tapswitch/tapswitch/ledger/console"
 	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/bank"
@@ -50,7 +51,8 @@ type node struct {
 	ring     *keyring.Ring  // once it is open
 	gateAddr string
 	admin    *adminServer
-	metrics  *gateMetrics // nil without a gate
+	metrics  *gateMetrics    // nil without a gate
+	console  *console.Server // nil without an admin address
 
 	// fail receives the first fault after which the process must stop.
 	fail chan error
@@ -101,7 +103,7 @@ func newNode(ctx context.Context, o nodeOptions) (n *node, err error) {
 	for _, start := range []func(context.Context) error{
 		n.startStore, n.keepTariff, n.startWarehouse, n.startCarriers,
 		func(ctx context.Context) error { return n.startEngine(ctx, policy) },
-		n.startDesk, n.startGate, n.startBank, n.startTicks, n.startAdmin,
+		n.startDesk, n.startGate, n.startBank, n.startTicks, n.startConsole, n.startAdmin,
 	} {
 		if err := start(ctx); err != nil {
 			return n, err // the deferred call stops what n has started

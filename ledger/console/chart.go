@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 )
@@ -13,7 +14,7 @@ import (
 // chartHeight is the height of the bars in pixels, chartTop the room above for the scale's text.
 const (
 	chartHeight = 150
-	chartTop    = 16
+	chartTop    = 10
 )
 
 // chart is bars over time, approvals below and declines on top.
@@ -72,7 +73,7 @@ func (f *frame) draw(label string, all []column) *chart {
 	px := func(n int64) float64 { return float64(n) * chartHeight / float64(full) }
 	for at := step; at <= full; at += step {
 		y := chartTop + chartHeight - px(at)
-		c.Grid = append(c.Grid, chartLine{Y: pixels(y), TextY: pixels(y - 3), Text: f.compact(at)})
+		c.Grid = append(c.Grid, chartLine{Y: pixels(y), TextY: pixels(y + 4), Text: f.compact(at)})
 	}
 	width := 100 / float64(len(all))
 	for i, b := range all {
@@ -88,6 +89,9 @@ func (f *frame) draw(label string, all []column) *chart {
 		tick := chartTick{X: percents((float64(i) + 0.5) * width), Text: b.tick, Anchor: "middle"}
 		if i == 0 {
 			tick.X, tick.Anchor = "0", "start"
+		}
+		if i == len(all)-1 {
+			tick.X, tick.Anchor = "100%", "end"
 		}
 		c.Ticks = append(c.Ticks, tick)
 	}
@@ -128,7 +132,7 @@ func (f *frame) compact(n int64) string {
 }
 
 // tickHours is how many hours lie between marks: few enough for a phone.
-const tickHours = 4
+const tickHours = 6
 
 // hourRow is a line of the table beneath the chart of hours.
 type hourRow struct {
@@ -154,12 +158,18 @@ func (f *frame) hours(h *warehouse.Hours, begin int) (*chart, []hourRow) {
 	return f.draw(f.T("chart.hours"), all), rows
 }
 
+// minutesShown is how many minutes the chart has.
+const minutesShown = 60
+
 // tickMinutes is how many minutes lie between marks.
 const tickMinutes = 15
 
 // minutes draws the last hour by minutes.
 func (f *frame) minutes(all []Minute) *chart {
 	var cols []column
+	for i := len(all); i < minutesShown && len(all) > 0; i++ { // before the process began
+		all = append([]Minute{{At: all[0].At.Add(-time.Minute)}}, all...)
+	}
 	for _, m := range all {
 		at := m.At.In(f.s.o.Zone)
 		col := column{name: at.Format("15:04"), approved: m.Approved, declined: m.Declined}

@@ -207,7 +207,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serveAsset serves style and script.
 func (s *Server) serveAsset(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("file")
-	if !slices.Contains([]string{"style.css", "console.js"}, name) {
+	if !slices.Contains([]string{"style.css", "console.js", "icon.svg"}, name) {
 		http.NotFound(w, r)
 		return
 	}

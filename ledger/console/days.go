@@ -221,8 +221,11 @@ type operatorRow struct {
 	Owed int64
 }
 
+// Fares reports whether the operator charges by a tariff: a shop has no full fare.
+func (o operatorRow) Fares() bool { return o.FullFare != 0 }
+
 // Discount is what riders did not pay.
-func (o *operatorRow) Discount() int64 { return o.FullFare - o.Charged }
+func (o operatorRow) Discount() int64 { return o.FullFare - o.Charged }
 
 // settlementDay serves GET /console/settlement/{date}.
 func (s *Server) settlementDay(x *visit) error {

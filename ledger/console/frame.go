@@ -219,7 +219,7 @@ func twoDecimals(currency uint16) bool {
 	return slices.Contains([]uint16{uint16(txn.CNY), 344, 446, 702, 840, 978}, currency)
 }
 
-// Money is an amount: "¥ 1,204.50", and the ISO number where it is not yuan.
+// Money is an amount: "¥1,204.50", and the ISO number where it is not yuan.
 func (f *frame) Money(amount, of any) string {
 	minor, currency := toInt64(amount), uint16(toInt64(of))
 	sign := ""
@@ -233,7 +233,7 @@ func (f *frame) Money(amount, of any) string {
 	}
 	switch currency {
 	case uint16(txn.CNY):
-		return sign + "¥ " + text
+		return sign + "¥" + text
 	case 0:
 		return sign + text
 	}

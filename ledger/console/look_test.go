@@ -82,6 +82,13 @@ func TestEveryTextThatIsNamedIsThere(t *testing.T) {
 		want("page", m.Page)
 		want("help", m.Page)
 	}
+	for _, s := range (&breaksPage{}).States() {
+		want("break", s)
+	}
+	for _, s := range []string{StepAssign, StepComment, StepResolve, StepConfirm, StepReject, StepReopen} {
+		want("step", s)
+		want("action", "break_"+s)
+	}
 	for r := txn.NotFrozen + 1; r < 7; r++ {
 		want("freeze", r.String())
 	}
@@ -236,8 +243,8 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 	f := &frame{Lang: english, s: s}
 	for got, want := range map[string]string{
 		f.Count(int64(1_234_567)): "1,234,567", f.Count(-1000): "−1,000", f.Count(7): "7",
-		f.Money(int64(120_450), uint16(156)): "¥ 1,204.50", f.Money(int64(-5), uint16(156)): "−¥ 0.05",
-		f.Money(int64(math.MinInt64), uint16(156)): "−¥ 92,233,720,368,547,758.08",
+		f.Money(int64(120_450), uint16(156)): "¥1,204.50", f.Money(int64(-5), uint16(156)): "−¥0.05",
+		f.Money(int64(math.MinInt64), uint16(156)): "−¥92,233,720,368,547,758.08",
 		f.Money(txn.Minor(1200), uint16(392)):      "1,200 (392)", f.Money(txn.Minor(100), txn.Currency(840)): "1.00 (840)",
 		f.Percent(999, 1000): "99.9 %", f.Percent(9999, 10000): "99.9 %", f.Percent(1, 100_000): "< 0.1 %",
 		f.Percent(5, 5): "100 %", f.Percent(0, 0): "—", f.Percent(0, 9): "0.0 %",

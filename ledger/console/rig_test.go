@@ -235,7 +235,7 @@ func (fakeRuns) Runs(_ context.Context, d txn.BusinessDate, _ int) ([]Run, error
 		return nil, nil
 	}
 	return []Run{{Number: "S20260301-2", Date: day, Made: day.Time(), By: "li", Corrects: "S20260301-1",
-		Nets:  []Net{{Party: "M5", Currency: 156, Gross: 10_000, Fees: 35, Concessions: 500, Net: 10_465}},
+		Nets:  []Net{{Party: "M5", Currency: 156, Gross: 10_000, Adjusted: 465, Net: 10_465}},
 		Files: []File{{Name: "summary.csv", Size: 12, SHA256: "ab"}}}}, nil
 }
 
@@ -265,7 +265,13 @@ func (r *rig) Show(_ context.Context, id string) (*Break, error) {
 	for _, a := range r.acts {
 		b.History = append(b.History, BreakEvent{r.clock.now(), a.Actor, a.Step, a.Note})
 		if a.Step == StepResolve {
-			b.State = "resolved"
+			b.State, b.Resolution = "resolved", a.Resolution
+			if a.Resolution == "written_off" {
+				b.State = "proposed"
+			}
+		}
+		if a.Step == StepReopen {
+			b.State = "open"
 		}
 	}
 	return b, nil

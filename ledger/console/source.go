@@ -218,9 +218,11 @@ type Run struct {
 
 // Net is what a party is paid (positive) or pays.
 type Net struct {
-	Party                         string
-	Currency                      uint16
-	Gross, Fees, Concessions, Net int64
+	Party    string
+	Currency uint16
+	Gross    int64
+	Adjusted int64 // concessions, shares and fees
+	Net      int64
 }
 
 // File is one file of a pack.
@@ -242,7 +244,7 @@ type Breaks interface {
 
 // BreakFilter chooses breaks; empty fields choose all.
 type BreakFilter struct {
-	// State is open, assigned or resolved.
+	// State is open, proposed, resolved or closed.
 	State, Kind, Owner string
 	// After is BreakList.Next of the page before.
 	After string
@@ -289,6 +291,9 @@ const (
 	StepAssign  = "assign"
 	StepComment = "comment"
 	StepResolve = "resolve"
+	StepConfirm = "confirm" // a write-off that another person proposed
+	StepReject  = "reject"
+	StepReopen  = "reopen"
 )
 
 // BreakAction is a step on a break.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/ledger/console/figures"
 	"github.com/tapswitch/tapswitch/ledger/console/trail"
+	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -144,6 +145,7 @@ type dayView struct {
 	Approved int64
 	Declined int64
 	Charged  []sum
+	Loaded   []sum
 	Chart    *chart
 	HourRows []hourRow
 	Reasons  []reasonRow
@@ -176,17 +178,10 @@ func (x *visit) dayView(date txn.BusinessDate) *dayView {
 		x.RefreshAfter = waitRefresh
 		return v
 	}
-	charged := map[uint16]int64{}
 	for _, o := range day.Report.Operators {
 		v.Approved, v.Declined = v.Approved+o.Approved, v.Declined+o.Declined
-		if o.Currency != 0 {
-			charged[o.Currency] += o.Charged
-		}
 	}
-	for currency, amount := range charged {
-		v.Charged = append(v.Charged, sum{currency, amount})
-	}
-	slices.SortFunc(v.Charged, func(a, b sum) int { return cmp.Compare(a.Currency, b.Currency) })
+	v.Charged, v.Loaded = amounts(day.Report.Kinds)
 	for _, d := range day.Report.Declines {
 		v.Reasons = append(v.Reasons, reasonRow{d.Reason, d.Count})
 	}
@@ -196,6 +191,31 @@ func (x *visit) dayView(date txn.BusinessDate) *dayView {
 		v.Chart, v.HourRows = x.hours(&day.Hours, begin)
 	}
 	return v
+}
+
+// amounts sums what was charged, and apart what was loaded, which a record holds as a charge
+// below zero.
+func amounts(kinds []warehouse.KindLine) (charged, loaded []sum) {
+	in, out := map[uint16]int64{}, map[uint16]int64{}
+	for _, k := range kinds {
+		switch {
+		case k.Outcome != txn.Approved.String() || k.Charged == 0:
+		case k.Kind == txn.Load.String() || k.Kind == txn.BankLoad.String():
+			in[k.Currency] -= k.Charged
+		default:
+			out[k.Currency] += k.Charged
+		}
+	}
+	return sums(out), sums(in)
+}
+
+// sums lists amounts by currency.
+func sums(by map[uint16]int64) (all []sum) {
+	for currency, amount := range by {
+		all = append(all, sum{currency, amount})
+	}
+	slices.SortFunc(all, func(a, b sum) int { return cmp.Compare(a.Currency, b.Currency) })
+	return all
 }
 
 // Outside is how many records of the date were served outside its 24 hours.

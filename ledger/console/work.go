@@ -26,7 +26,7 @@ type breaksPage struct {
 }
 
 // States are the choices of the filter.
-func (p *breaksPage) States() []string { return []string{"open", "assigned", "resolved"} }
+func (p *breaksPage) States() []string { return []string{"open", "proposed", "resolved", "closed"} }
 
 // breaks serves GET /console/breaks?state=&owner=&after=.
 func (s *Server) breaks(x *visit) error {
@@ -53,10 +53,17 @@ type breakPage struct {
 	Problem string
 }
 
-// Resolutions are the ways to end a break; a write-off wants a second person and is made where
-// the journal is.
+// Resolutions are the ways to end a break; written_off is a proposal that a second person
+// confirms.
 func (p *breakPage) Resolutions() []string {
-	return []string{"explained", "corrected_by_counterparty", "corrected_by_us", "duplicate", "other"}
+	return []string{"explained", "corrected", "paid", "written_off"}
+}
+
+// Can reports whether a step is possible as the break stands.
+func (p *breakPage) Can(step string) bool {
+	return p.May("work") && slices.Contains(map[string][]string{StepAssign: {"open", "proposed"},
+		StepComment: {"open", "proposed", "resolved", "closed"}, StepResolve: {"open"}, StepConfirm: {"proposed"},
+		StepReject: {"proposed"}, StepReopen: {"resolved"}}[step], p.B.State)
 }
 
 // Side is what one side has of the break.
@@ -70,9 +77,6 @@ type sidePart struct {
 	Which  string
 	Fields []Field
 }
-
-// Ended reports whether nothing more is to be done.
-func (p *breakPage) Ended() bool { return p.B.State == "resolved" }
 
 // showBreak serves GET /console/breaks/{id}.
 func (s *Server) showBreak(x *visit) error { return s.breakNow(x, http.StatusOK, "") }
@@ -136,7 +140,7 @@ func problemOf(a *BreakAction) string {
 		return "break.note_missing"
 	case a.Step == StepResolve && !known:
 		return "break.resolution_missing"
-	case !slices.Contains([]string{StepAssign, StepComment, StepResolve}, a.Step):
+	case !slices.Contains([]string{StepAssign, StepComment, StepResolve, StepConfirm, StepReject, StepReopen}, a.Step):
 		return "error.form"
 	}
 	return ""

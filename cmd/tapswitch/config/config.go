@@ -39,6 +39,7 @@ type Config struct {
 	Gate      Gate      `koanf:"gate"`
 	Bank      Bank      `koanf:"bank"`
 	Desk      Desk      `koanf:"desk"`
+	Console   Console   `koanf:"console"`
 	Uploads   Uploads   `koanf:"uploads"`
 	Store     Store     `koanf:"store"`
 	Feed      Feed      `koanf:"feed"`
@@ -99,6 +100,22 @@ type Uploads struct {
 	// HoldBrokenChains holds a record for a person whose balance does not follow from the
 	// card's others; else it is booked and the card is listed as suspicious. Default false.
 	HoldBrokenChains bool `koanf:"hold_broken_chains"`
+}
+
+// Console is the pages for finance and the card desk, at AdminListen below /console. Persons
+// sign in with their operator's token.
+type Console struct {
+	// SecureCookies marks the session's cookie for TLS; set it where a proxy ends TLS before the
+	// admin address. Default false: then sign-in works without TLS too, so keep AdminListen on
+	// loopback.
+	SecureCookies bool `koanf:"secure_cookies"`
+	// SessionIdle ends a session that was not used for so long. Default 15m.
+	SessionIdle time.Duration `koanf:"session_idle"`
+	// SessionMax ends a session in any case. Default 8h.
+	SessionMax time.Duration `koanf:"session_max"`
+	// BreaksDir is the folder of the breaks, as tapswitch recon has it in --book. Default recon
+	// in DataDir.
+	BreaksDir string `koanf:"breaks_dir"`
 }
 
 // Scheme is how taps are priced and bounded.
@@ -260,7 +277,8 @@ func Default() Config {
 		},
 		Gate: Gate{ClockSkew: 2 * time.Minute, Budget: 2 * time.Second, InFlightMax: 4096,
 			DrainTimeout: 15 * time.Second},
-		Desk: Desk{JudgeEvery: time.Minute},
+		Desk:    Desk{JudgeEvery: time.Minute},
+		Console: Console{SessionIdle: 15 * time.Minute, SessionMax: 8 * time.Hour},
 		Store: Store{Kind: "local", OutboxMax: 500_000,
 			Local: LocalStore{HotCardsMax: 4_000_000, CheckpointEvery: 5 * time.Second,
 				SegmentBytes: 64 << 20},
@@ -377,6 +395,8 @@ func (c *Config) positive() []bounded {
 		{"scheme.balance_max", c.Scheme.BalanceMax},
 		{"scheme.journey_max", int64(c.Scheme.JourneyMax)},
 		{"scheme.journey_lapse", int64(c.Scheme.JourneyLapse)},
+		{"console.session_idle", int64(c.Console.SessionIdle)},
+		{"console.session_max", int64(c.Console.SessionMax)},
 		{"gate.budget", int64(c.Gate.Budget)},
 		{"gate.in_flight_max", int64(c.Gate.InFlightMax)},
 		{"gate.drain_timeout", int64(c.Gate.DrainTimeout)},

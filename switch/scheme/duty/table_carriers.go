@@ -79,11 +79,18 @@ var carriers = []Duty{
 		Clauses: []string{"SY9", "ZZ10"},
 		EN:      "The card is easy to use for elderly and disabled holders",
 		ZH:      "方便老年人、残疾人使用",
-		How: "a terminal's result carries sound, large text and longer display as data; the " +
-			"console meets WCAG AA; one carrier needs no phone",
-		Test: "switch/desk/api.TestDuty_ZZ7_VerifyUnderTheSameFreeze",
-		Pending: "the console is not shown to meet WCAG AA, and no test shows what a gate's " +
-			"own answer to a tap carries",
+		How: "the console meets what a machine can prove of WCAG 2.2 AA: contrast, names for " +
+			"fields and pictures, keyboard, declared language, phone width; one carrier needs no phone",
+		Test: "ledger/console.TestDuty_SY9_TheConsoleMeetsWhatCanBeProvenOfWCAGAA",
+	},
+	{
+		ID:      "SY9-answer-at-the-gate",
+		Clauses: []string{"SY9", "ZZ10"},
+		EN:      "A terminal's answer can be seen and heard by elderly and disabled holders",
+		ZH:      "终端结果便于老年人、残疾人看清听清",
+		How:     "the result of a verification carries sound, large text and longer display as data",
+		Test:    "switch/desk/api.TestDuty_ZZ7_VerifyUnderTheSameFreeze",
+		Pending: "no test shows what a gate's own answer to a tap carries",
 	},
 	{
 		ID:      "ZZ14-credit",
