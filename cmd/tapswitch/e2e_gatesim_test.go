@@ -215,14 +215,14 @@ func TestE2EGatesAndTheirBooks(t *testing.T) {
 	h.publish("p1")
 
 	// First part: gate 10 is killed, then the network goes, then the switch is killed.
-	most := h.launch("--to-gate", "9", "--taps", "60", "--every", "30ms")
-	one := h.launch("--gate", "10", "--taps", "60", "--every", "30ms")
-	h.grown(9, 4000)
+	most := h.launch("--to-gate", "9", "--taps", "45", "--every", "20ms")
+	one := h.launch("--gate", "10", "--taps", "45", "--every", "20ms")
+	h.grown(9, 3000)
 	one.kill()
-	one = h.launch("--gate", "10", "--taps", "60", "--every", "30ms")
-	h.grown(0, 6000)
+	one = h.launch("--gate", "10", "--taps", "45", "--every", "20ms")
+	h.grown(0, 5000)
 	h.proxy.Down()
-	h.grown(0, 9000)
+	h.grown(0, 7000)
 	h.restarted()
 	h.proxy.Up()
 	most.wait()
@@ -233,7 +233,7 @@ func TestE2EGatesAndTheirBooks(t *testing.T) {
 	}
 
 	// Second part: cards are frozen and a train fault is ordered while gates work.
-	most = h.launch("--to-gate", "9", "--taps", "100", "--every", "30ms")
+	most = h.launch("--to-gate", "9", "--taps", "70", "--every", "20ms")
 	frozen := h.freeze(0, 1, 2, 9*hallCards, 9*hallCards+1)
 	h.open("e2e-hall", deskChip, "")
 	h.report(deskChip)
@@ -245,14 +245,14 @@ func TestE2EGatesAndTheirBooks(t *testing.T) {
 	h.terminals(1, "confirm", order.ID) // not by the same person
 	h.person(secondTokenFile, 0, "confirm", order.ID)
 	most.wait()
-	h.launch("--gate", "10", "--taps", "60").wait() // takes the list
+	h.launch("--gate", "10", "--taps", "45").wait() // takes the list
 	epoch := h.covered(h.token(deskChip))
 
 	// Third part: without a network the gates go by what they hold.
 	h.proxy.Down()
-	h.launch("--taps", "130", "--undrained").wait()
+	h.launch("--taps", "95", "--undrained").wait()
 	h.proxy.Up()
-	reports := h.launch("--taps", "130").wait()
+	reports := h.launch("--taps", "95").wait()
 	h.check(reports, frozen, epoch)
 }
 
@@ -295,7 +295,7 @@ func (h *gateHall) check(reports []*gatesim.Report, frozen map[string]bool, epoc
 			t.Errorf("%s: ledger %+v, gate %+v", r.Gate, s, r)
 		}
 	}
-	if len(reports) != hallGates || len(ledger) != hallGates || total.Taps != hallGates*130 ||
+	if len(reports) != hallGates || len(ledger) != hallGates || total.Taps != hallGates*95 ||
 		total.Settled < hallGates*50 {
 		t.Errorf("%d gates, %d in the ledger: %+v", len(reports), len(ledger), total)
 	}

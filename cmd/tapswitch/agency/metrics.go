@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,8 +85,11 @@ func (f *figures) count(table *map[[2]string]int64, call string, status int) {
 		*table = map[[2]string]int64{}
 	}
 	key := [2]string{call, strconv.Itoa(status)}
-	if _, known := (*table)[key]; !known && len(*table) >= countedMax {
-		key[0] = "other"
+	if _, known := (*table)[key]; !known {
+		key[0] = strings.Clone(call) // a path's bytes are used again after its request
+		if len(*table) >= countedMax {
+			key[0] = "other"
+		}
 	}
 	(*table)[key]++
 }

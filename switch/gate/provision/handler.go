@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -82,7 +83,7 @@ func (s *Service) Handler() http.Handler {
 	return mux
 }
 
-// call is one request.
+// call is one request. Texts of r may be gone after it: what is kept is copied.
 type call struct {
 	w     http.ResponseWriter
 	r     *http.Request
@@ -93,7 +94,7 @@ type call struct {
 
 func (s *Service) terminal(serve func(*call) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		x := &call{w: w, r: r, gate: s.o.Who.Device(r)}
+		x := &call{w: w, r: r, gate: strings.Clone(s.o.Who.Device(r))}
 		if x.gate == "" {
 			s.fail(x, &Refusal{http.StatusUnauthorized, "device_unknown", "",
 				"a terminal's signature is needed"})
@@ -106,7 +107,7 @@ func (s *Service) terminal(serve func(*call) error) http.HandlerFunc {
 func (s *Service) office(roles []string, serve func(*call) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		name, has := s.o.Who.Operator(r)
-		x := &call{w: w, r: r, actor: name}
+		x := &call{w: w, r: r, actor: strings.Clone(name)}
 		switch {
 		case name == "":
 			s.fail(x, &Refusal{http.StatusUnauthorized, "token_missing", "", "a token is needed"})
