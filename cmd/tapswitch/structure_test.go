@@ -186,6 +186,7 @@ var lattice = map[string][]string{
 	"deploy":                  {},
 	"deploy/tidy":             {},
 	"deploy/analyst":          {},
+	"deploy/grafana":          {},
 	"deploy/kafka/topics":     {},
 	"deploy/stack":            {},
 	"deploy/stack/stackctl":   {"deploy/stack"},
