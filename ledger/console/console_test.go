@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // pagesOf are the pages that a role of everything would see, with what they must hold.
@@ -173,6 +174,34 @@ func TestPagesWithNothingBehindThem(t *testing.T) {
 	if a := b.get("/console/days"); !strings.Contains(a.page.text(), "no ledger") {
 		t.Error("it is not said that there is no ledger")
 	}
+}
+
+// The states of days: recorded, by what the ledger shows, and of a date without records.
+func TestStatesOfDays(t *testing.T) {
+	r := newRig(t, nil)
+	b := r.signIn("viewer")
+	a := b.until("/console/days", func(a *answer) bool { return !strings.Contains(a.body, "counting") })
+	rows := a.page.all("tbody")[0].all("tr")
+	if len(rows) != daysShown {
+		t.Fatalf("%d rows", len(rows))
+	}
+	for i, want := range []string{"open", "certified", "no records"} {
+		if text := rows[i].text(); !strings.Contains(text, want) {
+			t.Errorf("row %d: %s, want %s", i, text, want)
+		}
+	}
+	if err := r.ledger.Append(t.Context(), r.chain.CloseBuckets(3)); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.add(time.Minute)
+	b.until("/console/days/2026-03-01", func(a *answer) bool {
+		return strings.Contains(a.page.text(), "closing") && strings.Contains(a.page.text(), "3 / 64")
+	})
+	if err := r.ledger.Append(t.Context(), r.chain.CloseDay()); err != nil {
+		t.Fatal(err)
+	}
+	r.clock.add(time.Minute)
+	b.until("/console/days/2026-03-01", func(a *answer) bool { return strings.Contains(a.page.text(), "64 / 64") })
 }
 
 func TestTodayShowsTheFigures(t *testing.T) {

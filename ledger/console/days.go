@@ -28,7 +28,8 @@ type dayRow struct {
 
 // state is how far a date is.
 type state struct {
-	// Name is open, closing, closed or certified, or counting while nothing is known.
+	// Name is open, closing, closed or certified, empty for a past date without records, or
+	// counting while nothing is known.
 	Name string
 	// Closed is in how many buckets of txn.BucketCount the date is closed.
 	Closed int
@@ -54,6 +55,8 @@ func (x *visit) state(date txn.BusinessDate, v *dayView) (state, error) {
 		switch {
 		case v.Day.Report.Complete:
 			st.Name = "closed"
+		case v.Day.Report.Rows == 0 && date < x.s.o.Today():
+			st.Name = "empty"
 		case st.Closed > 0:
 			st.Name = "closing"
 		default:

@@ -36,6 +36,7 @@ type rig struct {
 	server *httptest.Server
 	ledger *book
 	clock  *hands
+	chain  *warehousetest.Chain
 
 	mu       sync.Mutex // guards the fields below
 	people   map[session.Sum]session.Person
@@ -108,6 +109,7 @@ func newRig(t *testing.T, change func(*Options)) *rig {
 	}
 	r.ledger = &book{Memory: warehousetest.NewMemory()}
 	chain := warehousetest.NewChain(7)
+	r.chain = chain
 	records := chain.Batch(600)
 	for i := range records {
 		if !records[i].Kind.IsMarker() {
