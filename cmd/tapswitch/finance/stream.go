@@ -18,6 +18,25 @@ func Stream(
 	}
 }
 
+const (
+	// fetchTriesMax is how often a fetch may fail: a broker that has just started has no
+	// coordinator of groups for some seconds.
+	fetchTriesMax = 60
+	fetchPause    = 500 * time.Millisecond
+)
+
+// pause waits before the next try.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(fetchPause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // countStream counts the records of a business date in the stream, each position once, from the
 // oldest message until the marker that ends the date has come in every bucket. What the broker
 // has dropped by then is missing from the count, and the day is not certified.
@@ -28,11 +47,14 @@ func countStream(
 	s := feed.NewSubscriber(brokers, group, []string{topic})
 	defer s.Close()
 	var last [txn.BucketCount]txn.Position
-	ended := 0
+	ended, tries := 0, 0
 	for ended < txn.BucketCount {
 		m, err := s.Fetch(ctx)
 		if err != nil {
-			return n, err
+			if tries++; tries > fetchTriesMax || pause(ctx) != nil {
+				return n, err
+			}
+			continue // nothing is skipped: positions tell what came before
 		}
 		r, err := m.Record()
 		if err != nil {
