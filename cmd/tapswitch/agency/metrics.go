@@ -84,12 +84,10 @@ func (f *figures) count(table *map[[2]string]int64, call string, status int) {
 	if *table == nil {
 		*table = map[[2]string]int64{}
 	}
-	key := [2]string{call, strconv.Itoa(status)}
-	if _, known := (*table)[key]; !known {
-		key[0] = strings.Clone(call) // a path's bytes are used again after its request
-		if len(*table) >= countedMax {
-			key[0] = "other"
-		}
+	// A path's bytes are used again after its request, and counting replaces the key as well.
+	key := [2]string{strings.Clone(call), strconv.Itoa(status)}
+	if _, known := (*table)[key]; !known && len(*table) >= countedMax {
+		key[0] = "other"
 	}
 	(*table)[key]++
 }
