@@ -2,6 +2,7 @@ package gatesim
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -204,4 +205,11 @@ func (s *Setup) tac(master *purse.Master, r *Record, gate int) ([4]byte, error) 
 	defer key.Clear()
 	v := s.values(r, gate)
 	return key.TAC().MAC(purse.PurchaseTAC, &v), nil
+}
+
+// Module returns the number of a gate's security module as text: the switch names records that
+// came in frames by it.
+func (s *Setup) Module(gate int) string {
+	p := s.psam(gate)
+	return hex.EncodeToString(p[:])
 }
