@@ -23,8 +23,12 @@ const (
 	partLife = 1 << iota
 	partRides
 	partUndo
+	partCodes
 	partsEnd
 )
+
+// partsRidden are those parts that make a state one of riddenVersion.
+const partsRidden = partsEnd - 1 - partLife
 
 // ErrState reports bytes that are no encoded state of a known version.
 var ErrState = errors.New("card state cannot be read")
@@ -41,7 +45,7 @@ func (s *State) Append(dst []byte) []byte {
 	if s.Life != (Life{}) {
 		version = livedVersion
 	}
-	if len(s.Rides) > 0 || s.Undo.Set {
+	if len(s.Rides) > 0 || s.Undo.Set || !s.Codes.empty() {
 		version = riddenVersion
 	}
 	dst = append(dst, version, byte(s.Status), byte(s.Rider))
@@ -86,6 +90,10 @@ func (s *State) appendParts(dst []byte) []byte {
 	if s.Undo.Set {
 		dst[at] |= partUndo
 		dst = appendRides(s.Undo.Journey.append(dst), s.Undo.Rides)
+	}
+	if !s.Codes.empty() {
+		dst[at] |= partCodes
+		dst = s.Codes.append(dst)
 	}
 	return dst
 }
@@ -154,7 +162,7 @@ func (s *State) Decode(b []byte) error {
 		return fmt.Errorf("%w: version %d, known %d", ErrState, version, riddenVersion)
 	}
 	recent, bank, issuer := s.Recent[:0], s.Bank[:0], s.Issuer
-	rides, before := s.Rides[:0], s.Undo.Rides[:0]
+	rides, before, codes := s.Rides[:0], s.Undo.Rides[:0], s.Codes.Used[:0]
 	*s = State{Status: Status(d.byte()), Rider: txn.RiderCategory(d.byte())}
 	copy(s.Last4[:], d.take(len(s.Last4)))
 	s.Apps = txn.App(d.uint16())
@@ -175,7 +183,7 @@ func (s *State) Decode(b []byte) error {
 		s.Life = d.life()
 	}
 	if version == riddenVersion {
-		d.parts(s)
+		d.parts(s, codes)
 	}
 	if d.bad || len(d.b) != 0 || s.Status == StatusNone || s.Status >= statusEnd {
 		return fmt.Errorf("%w: %d bytes", ErrState, len(b))
@@ -201,9 +209,9 @@ func (d *reader) banks(s *State, version byte) {
 }
 
 // parts reads what a state of riddenVersion ends with.
-func (d *reader) parts(s *State) {
+func (d *reader) parts(s *State, codes []int64) {
 	parts := d.byte()
-	d.bad = d.bad || parts >= partsEnd || parts&(partRides|partUndo) == 0
+	d.bad = d.bad || parts >= partsEnd || parts&partsRidden == 0
 	if parts&partLife != 0 {
 		s.Life = d.life()
 		d.bad = d.bad || s.Life == Life{}
@@ -217,6 +225,9 @@ func (d *reader) parts(s *State) {
 		j := &s.Undo.Journey
 		d.bad = d.bad || max(len(j.Station), len(j.Line), len(j.Operator)) > PlaceNameMax
 		s.Undo.Rides = d.rides(s.Undo.Rides)
+	}
+	if parts&partCodes != 0 {
+		s.Codes = d.codes(codes)
 	}
 }
 

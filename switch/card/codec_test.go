@@ -71,6 +71,9 @@ func drawRides(t *rapid.T, s *card.State) {
 	if rapid.Bool().Draw(t, "lived") {
 		s.Life.RiderUntil = 7
 	}
+	for range rapid.IntRange(0, 2*card.CodesKeep).Draw(t, "codes") {
+		s.Codes = s.Codes.Mark(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "code"))
+	}
 }
 
 func drawBank(t *rapid.T) card.BankTxn {
@@ -180,6 +183,9 @@ func greatest() card.State {
 	}
 	s.Rides = make([]byte, card.RidesMax)
 	s.Undo = card.Undo{Set: true, Rides: s.Rides, Journey: s.Journey}
+	for i := range int64(card.CodesKeep + 1) {
+		s.Codes = s.Codes.Mark(1<<40 + i<<34)
+	}
 	return s
 }
 

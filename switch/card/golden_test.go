@@ -36,7 +36,9 @@ func goldens() map[string]card.State {
 	ridden.Recent = slices.Clone(lived.Recent)
 	ridden.Recent[0].Undoable = true
 	ridden.Undo = card.Undo{Set: true, Rides: []byte{1, 0, 4, 0}, Journey: plain.Journey}
-	return map[string]card.State{"plain": plain, "lived": lived, "ridden": ridden}
+	shown := plain
+	shown.Codes = card.CodeWindow{Floor: 1_788_235_000, Used: []int64{1_788_235_100, 1_788_235_460}}
+	return map[string]card.State{"plain": plain, "lived": lived, "ridden": ridden, "shown": shown}
 }
 
 func TestEncodedStatesStay(t *testing.T) {

@@ -84,6 +84,9 @@ type State struct {
 	Rides []byte
 	// Undo is how it was before the last tap, for that tap's reversal.
 	Undo Undo
+
+	// Codes are the QR codes that were used; zero for a card that never showed one.
+	Codes CodeWindow
 }
 
 // Undo is a card's rides and journey before the tap that Recent calls Undoable.

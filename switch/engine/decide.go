@@ -78,7 +78,11 @@ func Decide(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result) {
 		d.decline(reason)
 		return
 	}
-	if reason := d.apply(); reason != txn.ReasonNone {
+	reason := d.apply()
+	if reason == txn.ReasonNone {
+		reason = d.withinCode()
+	}
+	if reason != txn.ReasonNone {
 		d.unapply()
 		d.decline(reason)
 		return
@@ -254,6 +258,8 @@ func (d *decider) forgotten() bool {
 	switch {
 	case !d.v.Known:
 		return false
+	case r.Offline && !r.Code.IsZero():
+		return false // the code itself is used once
 	case r.Offline:
 		return c.Counter.Check(r.OfflineCounter) == card.CounterTooOld
 	default:
@@ -312,6 +318,9 @@ func (d *decider) apply() txn.Reason {
 	if reason := d.bookCounter(); reason != txn.ReasonNone {
 		return reason
 	}
+	if reason := d.useCode(); reason != txn.ReasonNone {
+		return reason
+	}
 	switch d.r.Kind {
 	case txn.MetroEntry:
 		return d.enter()
@@ -367,7 +376,7 @@ func (d *decider) applyAgency() txn.Reason {
 // bookCounter books the counter of an off-line record. Whether the counter is below the
 // window was asked before.
 func (d *decider) bookCounter() txn.Reason {
-	if !d.r.Offline {
+	if !d.r.Offline || !d.r.Code.IsZero() {
 		return txn.ReasonNone
 	}
 	if d.out.Next.Counter.Check(d.r.OfflineCounter) != card.CounterNew {

@@ -262,6 +262,18 @@ var notDecided = map[txn.Reason]string{
 	txn.IssuerTimeout:     "bank transactions have tests of their own",
 	txn.PINUnreadable:     "bank transactions have tests of their own",
 	txn.TooManyOpen:       "bank transactions have tests of their own",
+
+	txn.CodeMalformed:       "whoever reads the code says so before it asks",
+	txn.CodeNoCA:            "whoever reads the code says so before it asks",
+	txn.CodeCertificate:     "whoever reads the code says so before it asks",
+	txn.CodeIssuerSignature: "whoever reads the code says so before it asks",
+	txn.CodeUserSignature:   "whoever reads the code says so before it asks",
+	txn.CodeExpired:         "whoever reads the code says so before it asks",
+	txn.CodeNotYetValid:     "whoever reads the code says so before it asks",
+	txn.CodeAccountType:     "whoever reads the code says so before it asks",
+	txn.CodeUsed:            "see the tests of codes",
+	txn.CodeForgotten:       "see the tests of codes",
+	txn.CodeOverLimit:       "see the tests of codes",
 }
 
 func (c condition) has(k txn.Kind) bool {

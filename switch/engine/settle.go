@@ -44,7 +44,10 @@ func (d *decider) settle() {
 	if (r.Kind.IsAgency() || r.Kind == txn.Correction || r.Kind == txn.PassSale) && out.List == nil {
 		out.Record.Listing = txn.Listing{Actor: r.Listing.Actor, Note: r.Listing.Note}
 	}
-	if r.Offline {
+	switch out.Record.TAC = r.TAC; {
+	case !r.Offline:
+		out.Record.TAC = txn.TACNone
+	case r.TAC == txn.TACNone && r.Code.IsZero():
 		out.Record.TAC = txn.TACUnchecked
 	}
 	if d.served() {

@@ -23,6 +23,15 @@ const (
 	TimeTooOld
 	UnknownCurrency
 	InvalidAmount
+	// The code of a QR tap, as far as it can be judged without its card.
+	CodeMalformed
+	CodeNoCA
+	CodeCertificate
+	CodeIssuerSignature
+	CodeUserSignature
+	CodeExpired
+	CodeNotYetValid
+	CodeAccountType
 )
 
 // The blacklist comes before anything about the card's state.
@@ -55,8 +64,13 @@ const (
 	OriginalSettled
 )
 
-// The offline counter.
-const CounterSeen Reason = 100
+// What is used once: the offline counter, and a QR code.
+const (
+	CounterSeen Reason = 100 + iota
+	CodeUsed
+	// CodeForgotten: the code is older than those that the card remembers.
+	CodeForgotten
+)
 
 // The journey.
 const (
@@ -72,6 +86,8 @@ const (
 	LimitExceeded Reason = 140 + iota
 	BalanceTooHigh
 	InsufficientFunds
+	// CodeOverLimit: the trip costs more than the code's limit for one trip.
+	CodeOverLimit
 )
 
 // The bank that issued the card, and the way to it.
@@ -130,6 +146,21 @@ var reasonTexts = [reasonEnd]Text{
 	UnknownCurrency: {"currency_not_accepted", "12",
 		"The currency is not that of the card", "币种不受支持"},
 	InvalidAmount: {"amount_invalid", "13", "The amount is not valid", "金额无效"},
+	CodeMalformed: {"qr_code_malformed", "30", "The QR code cannot be read", "二维码格式错误"},
+	CodeNoCA: {"qr_code_no_ca", "63",
+		"The QR code's certificate authority is not trusted", "二维码根证书不受信任"},
+	CodeCertificate: {"qr_code_certificate", "63",
+		"The QR code's issuer certificate is wrong or revoked", "二维码发码机构证书无效"},
+	CodeIssuerSignature: {"qr_code_issuer_signature", "63",
+		"The QR code was not signed by its issuer", "二维码发码机构签名错误"},
+	CodeUserSignature: {"qr_code_user_signature", "63",
+		"The QR code was not signed by its holder's key", "二维码用户签名错误"},
+	CodeExpired: {"qr_code_expired", "54",
+		"The QR code has expired; please show a new one", "二维码已过期,请刷新"},
+	CodeNotYetValid: {"qr_code_not_yet_valid", "12",
+		"The QR code is not valid yet; check the phone's clock", "二维码尚未生效,请检查手机时间"},
+	CodeAccountType: {"qr_code_account_type", "57",
+		"The QR code's type of account is not accepted here", "二维码账户类型不受支持"},
 	CardReplaced: {"card_replaced", "62",
 		"The card was replaced; use the new card", "此卡已补换,请使用新卡"},
 	CardCancelled: {"card_cancelled", "62", "The card was cancelled", "此卡已注销"},
@@ -161,6 +192,10 @@ var reasonTexts = [reasonEnd]Text{
 		"The original's batch is settled already", "原交易所在批次已结算"},
 	CounterSeen: {"offline_counter_seen", "94",
 		"This offline counter of the card was booked already", "该脱机交易序号已入账"},
+	CodeUsed: {"qr_code_used", "94",
+		"The QR code was used already; please show a new one", "二维码已使用,请刷新"},
+	CodeForgotten: {"qr_code_too_old", "94",
+		"The QR code is older than the codes that the card remembers", "二维码过旧,无法判断是否重复"},
 	PassBack: {"journey_open", "12",
 		"The card has entered already and has not left", "此卡已进站,未出站"},
 	NoEntry: {"journey_no_entry", "12", "No entry is open on the card", "此卡无进站记录"},
@@ -173,7 +208,9 @@ var reasonTexts = [reasonEnd]Text{
 	BalanceTooHigh: {"balance_too_high", "61",
 		"The balance would exceed its limit", "余额超过上限"},
 	InsufficientFunds: {"insufficient_funds", "51", "The balance is too low", "余额不足"},
-	NoRoute:           {"no_route", "92", "No bank is known for this card", "无法路由到发卡行"},
+	CodeOverLimit: {"qr_code_over_limit", "61",
+		"The trip costs more than the QR code allows", "车费超过二维码单次限额"},
+	NoRoute: {"no_route", "92", "No bank is known for this card", "无法路由到发卡行"},
 	IssuerUnavailable: {"issuer_unavailable", "91",
 		"The card's bank cannot be reached", "发卡方暂不可用"},
 	IssuerDeclined: {"issuer_declined", "05", "The card's bank declined", "发卡方拒绝交易"},

@@ -56,6 +56,12 @@ type Request struct {
 	OfflineCounter uint32
 	Offline        bool
 
+	// TAC is what became of an off-line record's TAC; TACNone is that nobody looked.
+	TAC TACVerdict
+	// Code is the QR code that stands for the card; zero for a card. An off-line tap with a
+	// code has no counter.
+	Code Code
+
 	// ListEpoch is the blacklist epoch that the terminal held.
 	ListEpoch uint64
 
@@ -83,6 +89,16 @@ type Request struct {
 	// Bank is set for the kinds of a bank card, nil for all others.
 	Bank *BankWork
 }
+
+// Code is one use of a QR code, as far as the card decides about it. Two codes of a card that
+// were generated in the same second are the same use.
+type Code struct {
+	GeneratedAt Millis // a whole second
+	Limit       Minor  // the most that one trip may cost
+}
+
+// IsZero reports whether there is no code.
+func (c Code) IsZero() bool { return c == Code{} }
 
 // Enrolment is what opens a card.
 type Enrolment struct {
@@ -191,6 +207,10 @@ func (r *Request) Fingerprint() Fingerprint {
 	if r.Business || r.Metres != 0 || r.Pass != "" {
 		b = binary.BigEndian.AppendUint64(append(b, boolByte(r.Business)), uint64(r.Metres))
 		b = append(b, r.Pass...)
+	}
+	if !r.Code.IsZero() {
+		b = binary.BigEndian.AppendUint64(append(b, 'Q', 'R'), uint64(r.Code.GeneratedAt))
+		b = binary.BigEndian.AppendUint64(b, uint64(r.Code.Limit))
 	}
 	if r.Bank != nil {
 		b = append(append(append(b, r.Bank.Type...), 0), r.Bank.LocalAt...)

@@ -16,6 +16,7 @@ var notDigested = map[string]string{
 	"Place.Acquirer": "the registry's", "Place.Payee": "the registry's",
 	"Place.Funding": "the registry's",
 	"ListEpoch":     "what the terminal holds at the moment of the copy",
+	"TAC":           "the verdict of who looked, which a key that is loaded later changes",
 	"ReceivedAt":    "each copy has its own", "Deadline": "each copy has its own",
 	"Untimed":       "it only says that the service time is not digested",
 	"Listing.Actor": "the desk's name for itself", "Listing.Note": "a remark",

@@ -26,14 +26,17 @@ var grounds = map[Ground][]txn.Reason{
 	OfTheCard: {txn.CardReplaced, txn.CardCancelled, txn.CardFrozen, txn.UnknownCard, txn.CardExists,
 		txn.CardNotActive, txn.CardExpired, txn.ApplicationClosed, txn.ApplicationSuspended,
 		txn.BankNotActivated, txn.PassBack, txn.LimitExceeded, txn.BalanceTooHigh, txn.InsufficientFunds,
-		txn.IssuerDeclined, txn.CounterSeen, txn.NoEntry, txn.JourneyTooLong},
+		txn.IssuerDeclined, txn.CounterSeen, txn.NoEntry, txn.JourneyTooLong, txn.CodeCertificate,
+		txn.CodeIssuerSignature, txn.CodeUserSignature, txn.CodeExpired, txn.CodeNotYetValid, txn.CodeUsed,
+		txn.CodeForgotten, txn.CodeOverLimit},
 	OfTheRequest: {txn.IDReused, txn.IDTooOld, txn.TimeInFuture, txn.TimeTooOld, txn.UnknownCurrency,
-		txn.InvalidAmount, txn.OriginalUnknown, txn.OriginalDeclined, txn.OriginalReversed,
+		txn.InvalidAmount, txn.CodeMalformed, txn.OriginalUnknown, txn.OriginalDeclined, txn.OriginalReversed,
 		txn.OriginalNotRefundable, txn.RefundTooLarge, txn.OriginalMismatch, txn.OriginalSettled,
 		txn.ReleaseClosed, txn.NotListed, txn.AlreadyListed, txn.ListChanged, txn.NothingToMove,
 		txn.HeldElsewhere},
 	OfTheUnit: {txn.UnknownFare, txn.FareMismatch, txn.NoRoute, txn.IssuerUnavailable, txn.IssuerTimeout,
-		txn.TooManyOpen, txn.PINUnreadable, txn.DeadlinePassed, txn.StoreUnavailable, txn.ListStale},
+		txn.TooManyOpen, txn.PINUnreadable, txn.DeadlinePassed, txn.StoreUnavailable, txn.ListStale,
+		txn.CodeNoCA, txn.CodeAccountType},
 }
 
 // GroundOf returns whose a decline for a reason is. A reason outside the list is the unit's.

@@ -190,6 +190,22 @@ func (s *Service) Decide(ctx context.Context, d Decision) error {
 	return s.drop(ctx, d.ID)
 }
 
+// tacOf returns what a record's TAC says now.
+func (s *Service) tacOf(r frame.Record) txn.TACVerdict {
+	if s.o.Verifier == nil {
+		return txn.TACUnchecked
+	}
+	record := purseRecord(r)
+	switch s.o.Verifier.Verify(&record) {
+	case purse.Good:
+		return txn.TACValid
+	case purse.WrongTAC, purse.Malformed:
+		return txn.TACWrong
+	default:
+		return txn.TACKeyUnknown
+	}
+}
+
 // bookHeld has the engine book a held record, and returns its card's line as it is then.
 func (s *Service) bookHeld(ctx context.Context, from txn.TerminalID, h *heldRecord, r frame.Record) (
 	[]upload.Line, error) {
@@ -204,6 +220,7 @@ func (s *Service) bookHeld(ctx context.Context, from txn.TerminalID, h *heldReco
 	token := s.o.Tokenizer.Token(number)
 	q := s.requestOf(r, source.Place, token)
 	q.Last4, q.ServiceAt, q.ReceivedAt = number.Last4(), h.At, s.o.Now()
+	q.TAC = s.tacOf(r)
 	if h.Reason == upload.Dispute { // its number is another record's
 		q.ID.Boot = uint32(upload.DigestOf(r)) &^ (1 << 31)
 	}

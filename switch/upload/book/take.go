@@ -606,6 +606,9 @@ func (w *work) book(ctx context.Context) {
 func (w *work) request(r *txn.Request, it *item) {
 	*r = w.s.requestOf(it.record, w.source.Place, it.token)
 	r.Last4, r.ServiceAt, r.ReceivedAt = it.last4, it.at, w.now
+	if w.s.o.Verifier != nil { // a record whose TAC is not good is not booked here
+		r.TAC = txn.TACValid
+	}
 }
 
 // bootOfRecords stands in the ids of off-line records for the boot number: they are named by
