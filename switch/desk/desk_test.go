@@ -108,6 +108,30 @@ func TestAForeignFreezeIsTakenIn(t *testing.T) {
 	}
 }
 
+// The same freeze, made again in the millisecond in which the first one was lifted, is another
+// one: it is taken in, and a release of something else does not lift it.
+func TestAForeignFreezeComesAgain(t *testing.T) {
+	r := newRig(t, "handan")
+	token := r.open(1)
+	freeze := func() {
+		q := r.request(txn.Freeze, cardToken(1), 0)
+		q.Listing = txn.Listing{Mark: txn.Mark{Reason: txn.Lost, Scope: txn.AppAll}, Actor: "risk.team"}
+		r.wants(q, txn.ReasonNone)
+		if _, err := r.desk.Reconcile(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		if mark := r.account(token).MarkOf(cardToken(1)); mark.Reason != txn.Risk {
+			t.Fatalf("the document says %+v", mark)
+		}
+	}
+	freeze()
+	r.must(token, "han.mei", account.LiftRisk{Why: "checked"})
+	if got := r.listed(cardToken(1)); got != (txn.Mark{}) {
+		t.Fatalf("bears %+v", got)
+	}
+	freeze()
+}
+
 // replace replaces the lost card 1 of an account by card 2.
 func (r *rig) replace(token [16]byte) uint32 {
 	r.t.Helper()

@@ -62,7 +62,7 @@ func (s *Service) adopt(ctx context.Context, token, carrier pan.Token, entry *st
 	if string(l.State) == string(state) {
 		return false, nil
 	}
-	id := s.o.Tokenizer.Derive("adopt", fmt.Sprintf("%s/%d/%d", carrier, entry.Since, entry.Mark.Uint32()))
+	id := s.o.Tokenizer.Derive("adopt", fmt.Sprintf("%s/%d/%d/%d", carrier, entry.Since, entry.Mark.Uint32(), l.Version))
 	out, err := s.commit(ctx, token, account.Command{ID: account.CommandID(id), Made: s.o.Now(),
 		By:   account.Staff{ID: entry.Actor[:min(len(entry.Actor), account.NameMax)]},
 		Step: account.FreezeRisk{Scope: entry.Mark.Scope, Ground: entry.Mark.Reason.String()}})
@@ -79,6 +79,20 @@ func (s *Service) adopt(ctx context.Context, token, carrier pan.Token, entry *st
 		return true, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return true, nil
+}
+
+// disown forgets which foreign freeze of a carrier the document knows, once that is lifted: the
+// same one may come again within a millisecond.
+func (s *Service) disown(ctx context.Context, carrier pan.Token) error {
+	at := s.adoptedToken(carrier)
+	l, err := s.o.Cards.Load(ctx, at, nil)
+	if err == nil && len(l.State) > 1 {
+		err = s.o.Cards.Commit(ctx, []*store.Commit{{Card: at, Version: l.Version, State: []byte{0}}})
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return nil
 }
 
 // adoptedToken is where it stands which foreign freeze of a carrier the document knows.

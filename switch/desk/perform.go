@@ -97,7 +97,9 @@ func (s *Service) setMarks(ctx context.Context, token pan.Token, doc *account.Ac
 		default:
 			r := s.effectRequest(txn.Release, e.Carrier, token, e)
 			r.Listing.Mark, r.Listing.From = e.Mark, entry.Mark
-			errs[i] = s.ask(ctx, r)
+			if errs[i] = s.ask(ctx, r); errs[i] == nil && foreign(&entry) {
+				errs[i] = s.disown(ctx, e.Carrier)
+			}
 		}
 	}
 	for k, a := range s.o.Engine.AuthorizeAll(ctx, freezes) {

@@ -5,20 +5,21 @@
 package adapt
 
 import (
+	"bytes"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 
 	"github.com/valyala/fasthttp"
-	"github.com/valyala/fasthttp/fasthttpadaptor"
 )
 
 // Handler serves h.
 func Handler(h http.Handler) fasthttp.RequestHandler {
 	return func(ctx *fasthttp.RequestCtx) {
-		var r http.Request
-		if err := fasthttpadaptor.ConvertRequest(ctx, &r, true); err != nil {
+		r, err := convert(ctx)
+		if err != nil {
 			ctx.Error("the request cannot be read", http.StatusBadRequest)
 			return
 		}
@@ -30,6 +31,25 @@ func Handler(h http.Handler) fasthttp.RequestHandler {
 			ctx.Response.Header.SetContentLength(n)
 		}
 	}
+}
+
+// convert makes the handler's request. All its text is copied: the library's own strings lie in
+// buffers that the next request overwrites, and a handler may keep a name. Only the body is
+// where it was read, and is gone with the answer.
+func convert(ctx *fasthttp.RequestCtx) (*http.Request, error) {
+	uri, body := string(ctx.RequestURI()), ctx.PostBody()
+	at, err := url.ParseRequestURI(uri)
+	if err != nil {
+		return nil, err
+	}
+	header := make(http.Header, ctx.Request.Header.Len())
+	for k, v := range ctx.Request.Header.All() {
+		header.Add(string(k), string(v))
+	}
+	return &http.Request{Method: string(ctx.Method()), Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: at, RequestURI: uri, Host: string(ctx.Host()), RemoteAddr: ctx.RemoteAddr().String(),
+		Header: header, TLS: ctx.TLSConnectionState(), ContentLength: int64(len(body)),
+		Body: io.NopCloser(bytes.NewReader(body))}, nil
 }
 
 // answerWriter is the answer of a handler. It is used by one goroutine.

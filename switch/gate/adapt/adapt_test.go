@@ -127,3 +127,20 @@ func TestContentFromMemoryAndFromFiles(t *testing.T) {
 		}
 	}
 }
+
+// What a handler keeps of a request stays what it was when others come after it.
+func TestKeptTextStays(t *testing.T) {
+	var kept []*http.Request
+	c := serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { kept = append(kept, r) }))
+	for i := range 20 {
+		name := fmt.Sprintf("%c%02d", 'a'+i, i)
+		ask(t, c, "PUT", "/v1/"+name+"?q="+name, "", "X-Actor", name)
+	}
+	for i, r := range kept {
+		name := fmt.Sprintf("%c%02d", 'a'+i, i)
+		if got := r.Header.Get("X-Actor"); got != name || r.URL.Path != "/v1/"+name || r.URL.Query().Get("q") != name ||
+			r.RequestURI != "/v1/"+name+"?q="+name || r.Method != "PUT" || r.Host != "gate" {
+			t.Fatalf("request %d became %s %s of %s for %s", i, r.Method, r.RequestURI, got, r.Host)
+		}
+	}
+}
