@@ -54,6 +54,11 @@ if interop pyiso8583 TAPSWITCH_REQUIRE_PYTHON bash deploy/interop/install.sh "$p
 else
   unset TAPSWITCH_PYTHON
 fi
+if interop "DuckDB and pandas" TAPSWITCH_REQUIRE_ANALYST bash deploy/analyst/install.sh "$programs/analyst"; then
+  export TAPSWITCH_ANALYST_PYTHON=$programs/analyst/bin/python
+else
+  unset TAPSWITCH_ANALYST_PYTHON
+fi
 interop jPOS TAPSWITCH_REQUIRE_JPOS bash deploy/interop/jpos_install.sh "$programs/jpos"
 
 # again LOG: runs the tests that failed once more, alone, when they are few and nothing but
