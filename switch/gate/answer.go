@@ -46,6 +46,9 @@ func (s *Server) appendDecision(dst []byte, r *txn.Request, a *engine.Answer) []
 		dst = append(append(dst, `,"auth_code":"`...), d.AuthCode[:]...)
 		dst = append(dst, '"')
 	}
+	if !r.Offline { // else its holder has gone
+		dst = appendDisplay(dst, d.Outcome)
+	}
 	dst = appendMasked(append(dst, `,"card":`...), r.Last4)
 	dst = appendRecord(dst, a)
 	if d.Stale {
@@ -55,6 +58,16 @@ func (s *Server) appendDecision(dst []byte, r *txn.Request, a *engine.Answer) []
 		dst = append(dst, `,"replay":true`...)
 	}
 	return append(dst, '}')
+}
+
+// appendDisplay appends what a terminal may do for holders who see or hear less well.
+func appendDisplay(dst []byte, o txn.Outcome) []byte {
+	sound := "refused"
+	if o == txn.Approved {
+		sound = "accepted"
+	}
+	return append(append(append(dst, `,"display":{"sound":"`...), sound...),
+		`","large_text":true,"seconds":5}`...)
 }
 
 // appendRecord appends where the settled record stands, if one was written.

@@ -88,9 +88,9 @@ var carriers = []Duty{
 		Clauses: []string{"SY9", "ZZ10"},
 		EN:      "A terminal's answer can be seen and heard by elderly and disabled holders",
 		ZH:      "终端结果便于老年人、残疾人看清听清",
-		How:     "the result of a verification carries sound, large text and longer display as data",
-		Test:    "switch/desk/api.TestDuty_ZZ7_VerifyUnderTheSameFreeze",
-		Pending: "no test shows what a gate's own answer to a tap carries",
+		How: "the answer to a tap, a purchase or a verification carries sound, large text and longer " +
+			"display as data",
+		Test: "switch/gate.TestDuty_SY9_AnswersCanBeSeenAndHeard",
 	},
 	{
 		ID:      "ZZ14-credit",
