@@ -49,6 +49,11 @@ func newGate(ctx context.Context, n *node) (*gate.Server, error) {
 		return nil, err
 	}
 	mounts = append(mounts, taken, n.rideMount(asked, tokenizer))
+	codes, err := n.qrMounts(asked, tokenizer)
+	if err != nil {
+		return nil, err
+	}
+	mounts = append(mounts, codes...)
 	provisioned, err := n.provisionMounts(ctx)
 	if err != nil {
 		return nil, err

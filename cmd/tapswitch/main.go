@@ -25,6 +25,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatedesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/gatesim"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/office"
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/qrdesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/recondesk"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/tools"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/uploads"
@@ -86,7 +87,7 @@ func rootCommand() *cobra.Command {
 		desk.Operator(), ledgerCommand(), recondesk.Recon(&ledgerSource{}), bankCommand(),
 		uploads.Command(), finance.Day(&financeSource{}), finance.Settle(&financeSource{}))
 	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),
-		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), versionCommand())
+		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), qrdesk.Command(), versionCommand())
 	return root
 }
 

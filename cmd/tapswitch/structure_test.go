@@ -53,8 +53,11 @@ var lattice = map[string][]string{
 	"switch/fare/tariff": {"switch/txn", "switch/fare/price"},
 	"switch/fare/gtfs":   {"switch/txn", "switch/fare/price"},
 	"switch/ridedesk":    {"crypto/pan", "switch/txn", "switch/engine", "switch/desk/form"},
-	"switch/store":       {"crypto/pan", "switch/txn"},
-	"switch/blacklist":   {"crypto/pan", "switch/txn", "switch/store"},
+	// Taps of QR codes, and what puts them together with their files and commands.
+	"switch/qrtap":         {"crypto/pan", "crypto/qr", "switch/txn", "switch/engine", "switch/desk/form"},
+	"cmd/tapswitch/qrdesk": {"cmd/tapswitch/cli", "crypto/qr", "switch/qrtap"},
+	"switch/store":         {"crypto/pan", "switch/txn"},
+	"switch/blacklist":     {"crypto/pan", "switch/txn", "switch/store"},
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
 		"switch/blacklist/list/fuse"},
 	"switch/blacklist/list/fuse": {},
@@ -258,7 +261,7 @@ var libraries = map[string][]string{
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/benchdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
-		"cmd/tapswitch/faredesk", "cmd/tapswitch/gatedesk", "cmd/tapswitch/gatesim", "cmd/tapswitch/recondesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/readers", "cmd/tapswitch/tools", "cmd/tapswitch/uploads"},
+		"cmd/tapswitch/faredesk", "cmd/tapswitch/gatedesk", "cmd/tapswitch/gatesim", "cmd/tapswitch/recondesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/readers", "cmd/tapswitch/tools", "cmd/tapswitch/uploads", "cmd/tapswitch/qrdesk"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},
 	"github.com/knadh/koanf/providers": {"cmd/tapswitch/config"},

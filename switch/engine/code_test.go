@@ -58,6 +58,25 @@ func TestCodeOpensAndEndsAJourney(t *testing.T) {
 	w.wantBalance(4500)
 }
 
+// A copy gets the answer that the first got, although its code has expired since.
+func TestCodeThatWasRefused(t *testing.T) {
+	w := enrolled(t, 5000)
+	expired := func(r *txn.Request) { r.Code.Refused = txn.CodeExpired }
+	first := w.shown(morning)
+	late := *first
+	expired(&late)
+	before := len(w.records)
+	w.refused(&late, txn.CodeExpired)
+	if len(w.records) != before {
+		t.Error("a code that is not taken leaves a record")
+	}
+	w.must(first)
+	if d := w.must(&late); !d.Replay {
+		t.Errorf("%+v", d)
+	}
+	w.wantBalance(4700)
+}
+
 func TestCodeLimit(t *testing.T) {
 	w := enrolled(t, 5000)
 	limit := func(m txn.Minor) func(*txn.Request) { return func(r *txn.Request) { r.Code.Limit = m } }

@@ -288,7 +288,7 @@ func (d *decider) refuseRequest() txn.Reason {
 	case r.Amount == 0 && moves(r.Kind):
 		return txn.InvalidAmount
 	default:
-		return txn.ReasonNone
+		return r.Code.Refused
 	}
 }
 

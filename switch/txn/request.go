@@ -95,6 +95,9 @@ type Request struct {
 type Code struct {
 	GeneratedAt Millis // a whole second
 	Limit       Minor  // the most that one trip may cost
+	// Refused is why whoever read the code would not take it. The request is answered with it,
+	// unless it is a copy of one that was decided before.
+	Refused Reason
 }
 
 // IsZero reports whether there is no code.

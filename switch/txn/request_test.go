@@ -16,6 +16,7 @@ var notDigested = map[string]string{
 	"Place.Acquirer": "the registry's", "Place.Payee": "the registry's",
 	"Place.Funding": "the registry's",
 	"ListEpoch":     "what the terminal holds at the moment of the copy",
+	"Code.Refused":  "the verdict of the moment: a copy that comes late is another",
 	"TAC":           "the verdict of who looked, which a key that is loaded later changes",
 	"ReceivedAt":    "each copy has its own", "Deadline": "each copy has its own",
 	"Untimed":       "it only says that the service time is not digested",

@@ -41,6 +41,7 @@ type Config struct {
 	Desk      Desk      `koanf:"desk"`
 	Console   Console   `koanf:"console"`
 	Uploads   Uploads   `koanf:"uploads"`
+	QR        QR        `koanf:"qr"`
 	Store     Store     `koanf:"store"`
 	Feed      Feed      `koanf:"feed"`
 	Warehouse Warehouse `koanf:"warehouse"`
@@ -100,6 +101,13 @@ type Uploads struct {
 	// HoldBrokenChains holds a record for a person whose balance does not follow from the
 	// card's others; else it is booked and the card is listed as suspicious. Default false.
 	HoldBrokenChains bool `koanf:"hold_broken_chains"`
+}
+
+// QR is whose transit QR codes are taken.
+type QR struct {
+	// File names the CAs, the revoked certificates and the city's profile (JSON; see package
+	// cmd/tapswitch/qrdesk). It is read again when it changes. Empty takes no codes.
+	File string `koanf:"file"`
 }
 
 // Console is the pages for finance and the card desk, at AdminListen below /console. Persons

@@ -66,7 +66,7 @@ func Open(o Options) (*Uploads, error) {
 	b := book.Options{Cards: o.Cards, Registry: o.Registry, Engine: o.Engine, Tokenizer: o.Tokenizer,
 		SealKey: seal.Sum(nil), Currency: o.Policy.Currency, Zone: o.Policy.ZoneOffset,
 		FutureMax: o.Policy.FutureMax, AgeMax: o.Policy.OfflineAgeMax, HoldBroken: o.HoldBroken,
-		Now: o.Now, Log: o.Log, Source: sourceOf(o.Registry)}
+		Now: o.Now, Log: o.Log, Source: SourceOf(o.Registry)}
 	if o.TACFile != "" {
 		keys, err := readTACFile(o.TACFile, o.Ring)
 		if err != nil {
@@ -111,8 +111,8 @@ func (u *Uploads) Close(context.Context) error {
 	return nil
 }
 
-// sourceOf reads terminals as the gate registers them.
-func sourceOf(registry store.Registry) func(context.Context, txn.TerminalID) (book.Source, error) {
+// SourceOf reads terminals as the gate registers them.
+func SourceOf(registry store.Registry) func(context.Context, txn.TerminalID) (book.Source, error) {
 	return func(ctx context.Context, id txn.TerminalID) (book.Source, error) {
 		var s book.Source
 		value, version, err := registry.Get(ctx, "terminal/"+id.String())

@@ -179,7 +179,7 @@ func TestOpenServesRegisteredTerminals(t *testing.T) {
 		Kinds: []string{"bus_boarding"}}); err != nil {
 		t.Fatal(err)
 	}
-	source := sourceOf(memory)
+	source := SourceOf(memory)
 	id, err := txn.ParseTerminalID("GATE07")
 	if err != nil {
 		t.Fatal(err)
