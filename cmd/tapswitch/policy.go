@@ -35,7 +35,10 @@ func readPolicy(c *config.Config) (engine.Policy, error) {
 		FutureMax:          millis(s.FutureMax), AgeMax: millis(s.AgeMax),
 		OfflineAgeMax: millis(s.OfflineAgeMax),
 		PurchaseMax:   txn.Minor(s.PurchaseMax), LoadMax: txn.Minor(s.LoadMax),
-		BalanceMax:     txn.Minor(s.BalanceMax),
+		BalanceMax: txn.Minor(s.BalanceMax),
+		PostPaid: engine.PostPaid{Limit: txn.Minor(s.PostPaidLimit), TapMax: txn.Minor(s.PostPaidTapMax),
+			RidesMax: uint32(max(0, s.PostPaidRidesMax)), WidenMax: txn.Minor(s.PostPaidWidenMax),
+			Anonymous: s.PostPaidAnonymous},
 		PassBackWindow: millis(s.PassBackWindow), JourneyMax: millis(s.JourneyMax),
 		JourneyLapse: millis(s.JourneyLapse),
 	}

@@ -24,6 +24,7 @@ const (
 	partRides
 	partUndo
 	partCodes
+	partCredit
 	partsEnd
 )
 
@@ -45,7 +46,7 @@ func (s *State) Append(dst []byte) []byte {
 	if s.Life != (Life{}) {
 		version = livedVersion
 	}
-	if len(s.Rides) > 0 || s.Undo.Set || !s.Codes.empty() {
+	if len(s.Rides) > 0 || s.Undo.Set || !s.Codes.empty() || s.Credit != (Credit{}) {
 		version = riddenVersion
 	}
 	dst = append(dst, version, byte(s.Status), byte(s.Rider))
@@ -94,6 +95,10 @@ func (s *State) appendParts(dst []byte) []byte {
 	if !s.Codes.empty() {
 		dst[at] |= partCodes
 		dst = s.Codes.append(dst)
+	}
+	if s.Credit != (Credit{}) {
+		dst[at] |= partCredit
+		dst = s.Credit.append(dst)
 	}
 	return dst
 }
@@ -228,6 +233,10 @@ func (d *reader) parts(s *State, codes []int64) {
 	}
 	if parts&partCodes != 0 {
 		s.Codes = d.codes(codes)
+	}
+	if parts&partCredit != 0 {
+		s.Credit = d.credit()
+		d.bad = d.bad || s.Credit == Credit{}
 	}
 }
 

@@ -74,6 +74,10 @@ func drawRides(t *rapid.T, s *card.State) {
 	for range rapid.IntRange(0, 2*card.CodesKeep).Draw(t, "codes") {
 		s.Codes = s.Codes.Mark(rapid.Int64Range(-1<<40, 1<<40).Draw(t, "code"))
 	}
+	if rapid.Bool().Draw(t, "credit") {
+		s.Credit = card.Credit{Rides: rapid.Uint32().Draw(t, "unpaid"), Widen: 77,
+			Until: txn.Millis(rapid.Int64().Draw(t, "until"))}
+	}
 }
 
 func drawBank(t *rapid.T) card.BankTxn {
@@ -186,6 +190,7 @@ func greatest() card.State {
 	for i := range int64(card.CodesKeep + 1) {
 		s.Codes = s.Codes.Mark(1<<40 + i<<34)
 	}
+	s.Credit = card.Credit{Rides: math.MaxUint32, Widen: txn.MinorMax, Until: 1 << 48}
 	return s
 }
 

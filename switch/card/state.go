@@ -87,6 +87,9 @@ type State struct {
 
 	// Codes are the QR codes that were used; zero for a card that never showed one.
 	Codes CodeWindow
+
+	// Credit is what the card needs to ride now and pay later.
+	Credit Credit
 }
 
 // Undo is a card's rides and journey before the tap that Recent calls Undoable.

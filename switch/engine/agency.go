@@ -37,6 +37,9 @@ func (d *decider) amend() txn.Reason {
 		{txn.ChangeServed, func() { set.Life.ServedUntil = c.ServedUntil }},
 		{txn.ChangeSuccessor, func() { set.Life.Successor = c.Successor }},
 		{txn.ChangeAccount, func() { set.Life.Account = c.Account }},
+		{txn.ChangeTrust, func() {
+			set.Credit.Widen, set.Credit.Until = max(0, min(c.Widen, d.p.PostPaid.WidenMax)), c.WidenUntil
+		}},
 	} {
 		if c.Set&part.set != 0 {
 			part.apply()

@@ -87,6 +87,7 @@ func Decide(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result) {
 		d.decline(reason)
 		return
 	}
+	d.countCredit()
 	d.approve()
 }
 

@@ -31,6 +31,9 @@ type Policy struct {
 	LoadMax     txn.Minor
 	BalanceMax  txn.Minor
 
+	// PostPaid is riding on credit; none by default.
+	PostPaid PostPaid
+
 	// PassBackWindow refuses a second entry within it; after it the open journey is
 	// given up as incomplete.
 	PassBackWindow txn.Millis
@@ -90,5 +93,5 @@ func (p *Policy) Check() error {
 		return fmt.Errorf("policy: journey_lapse: %d is below journey_max %d",
 			p.JourneyLapse, p.JourneyMax)
 	}
-	return nil
+	return p.PostPaid.check()
 }

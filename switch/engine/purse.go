@@ -14,7 +14,7 @@ func (d *decider) pay(charge txn.Minor) txn.Reason {
 	switch {
 	case err != nil:
 		return txn.InvalidAmount
-	case left < 0 && charge > 0 && !d.r.Offline:
+	case left < 0 && charge > 0 && !d.r.Offline && !d.mayOwe(charge):
 		return txn.InsufficientFunds
 	}
 	d.out.Next.Balance = left

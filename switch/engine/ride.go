@@ -26,7 +26,7 @@ func (d *decider) enter() txn.Reason {
 	if older {
 		return txn.ReasonNone
 	}
-	if d.out.Next.Balance < 0 && !d.r.Offline && !d.judgedByTerminal() {
+	if d.out.Next.Balance < 0 && !d.r.Offline && !d.judgedByTerminal() && !d.mayOwe(0) {
 		return txn.InsufficientFunds // who owes something begins no ride that he may leave unpaid
 	}
 	if reason := d.giveUpFor(j); reason != txn.ReasonNone {

@@ -7,7 +7,7 @@ import (
 )
 
 // ChangeSet names the parts of a card that a CardChange sets.
-type ChangeSet uint8
+type ChangeSet uint16
 
 // The parts of a card that the agency decides about.
 const (
@@ -19,6 +19,7 @@ const (
 	ChangeServed                            // ServedUntil
 	ChangeSuccessor                         // Successor
 	ChangeAccount                           // Account and Predecessor
+	ChangeTrust                             // Widen and WidenUntil
 )
 
 // CardChange sets what the agency decided about a card; what Set does not name stays. It says
@@ -35,6 +36,9 @@ type CardChange struct {
 	Successor   pan.Token
 	Account     pan.Token
 	Predecessor pan.Token
+	// Widen is what a city's trust file adds to the limit of post-paid riding until WidenUntil.
+	Widen      Minor
+	WidenUntil Millis
 }
 
 func (a *CardChange) append(dst []byte) []byte {
@@ -48,6 +52,11 @@ func (a *CardChange) append(dst []byte) []byte {
 	}
 	for _, t := range [...]pan.Token{a.Successor, a.Account, a.Predecessor} {
 		dst = append(dst, t[:]...)
+	}
+	if a.Set&ChangeTrust != 0 || a.Widen != 0 || a.WidenUntil != 0 {
+		dst = append(dst, byte(a.Set>>8))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(a.Widen))
+		dst = binary.BigEndian.AppendUint64(dst, uint64(a.WidenUntil))
 	}
 	return dst
 }

@@ -101,7 +101,7 @@ type Code struct {
 }
 
 // IsZero reports whether there is no code.
-func (c Code) IsZero() bool { return c == Code{} }
+func (c Code) IsZero() bool { return c.GeneratedAt == 0 && c.Limit == 0 }
 
 // Enrolment is what opens a card.
 type Enrolment struct {

@@ -151,6 +151,17 @@ type Scheme struct {
 	LoadMax int64 `koanf:"load_max"`
 	// BalanceMax bounds the purse, in fen. Default 1000000.
 	BalanceMax int64 `koanf:"balance_max"`
+	// PostPaidLimit is how much a card may owe for rides that its balance did not pay, in fen; the
+	// next load pays it first. Default 0: none.
+	PostPaidLimit int64 `koanf:"post_paid_limit"`
+	// PostPaidTapMax bounds one such tap, in fen. Default 2000.
+	PostPaidTapMax int64 `koanf:"post_paid_tap_max"`
+	// PostPaidRidesMax is how many taps in a row may go unpaid. Default 3.
+	PostPaidRidesMax int `koanf:"post_paid_rides_max"`
+	// PostPaidWidenMax bounds what a trust flag adds to the limit, in fen. Default 5000.
+	PostPaidWidenMax int64 `koanf:"post_paid_widen_max"`
+	// PostPaidAnonymous gives it to cards too that belong to no account. Default false.
+	PostPaidAnonymous bool `koanf:"post_paid_anonymous"`
 	// PassBackWindow refuses a second entry within it. Default 10m.
 	PassBackWindow time.Duration `koanf:"pass_back_window"`
 	// JourneyMax is the longest metro ride. Default 4h.
@@ -280,7 +291,8 @@ func Default() Config {
 		Scheme: Scheme{
 			Zone: "+08:00", AcceptTerminalFare: true, FutureMax: 5 * time.Minute,
 			AgeMax: 24 * time.Hour, OfflineAgeMax: 720 * time.Hour, PurchaseMax: 100_000,
-			LoadMax: 200_000, BalanceMax: 1_000_000, PassBackWindow: 10 * time.Minute,
+			LoadMax: 200_000, BalanceMax: 1_000_000,
+			PostPaidTapMax: 2_000, PostPaidRidesMax: 3, PostPaidWidenMax: 5_000, PassBackWindow: 10 * time.Minute,
 			JourneyMax: 4 * time.Hour, JourneyLapse: 5 * time.Hour,
 		},
 		Gate: Gate{ClockSkew: 2 * time.Minute, Budget: 2 * time.Second, InFlightMax: 4096,

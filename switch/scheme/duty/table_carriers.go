@@ -98,11 +98,10 @@ var carriers = []Duty{
 		EN: "Credit gives incentives, also in public transport; what is collected is kept and " +
 			"shared by the agency",
 		ZH: "信用激励,信用信息归集共享",
-		How: "a trust flag may only widen the limit of post-paid riding; what is collected " +
-			"is published with period and recipients",
-		Test: "switch/desk/finding.TestDuty_ZZ14_TrustOnlyWidens",
-		Pending: "post-paid riding is not offered yet: every ride is paid from a balance that " +
-			"was loaded, so the limit widens nothing",
+		How: "a card rides on up to the scheme's limit when its balance is used up, and the next " +
+			"load pays what it owes; a trust flag may only widen the limit; what is collected is " +
+			"published with period and recipients",
+		Test: "switch/engine.TestDuty_ZZ14_RidesArePaidLater",
 	},
 	{
 		ID:      "SY9-card-and-code",
