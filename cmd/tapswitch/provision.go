@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
@@ -36,6 +37,10 @@ func (n *node) provisionMounts(ctx context.Context) ([]gate.Mount, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := n.obeyOrders(ctx, s); err != nil {
+		return nil, err
+	}
+	n.background("degraded modes", func(ctx context.Context) error { return n.followOrders(ctx, s) })
 	handler := s.Handler()
 	return []gate.Mount{{Prefix: provision.TerminalPrefix, Handler: handler},
 		{Prefix: provision.OfficePrefix, Handler: handler}}, nil
@@ -55,4 +60,35 @@ func checkTariff(d *provision.Document, content []byte) error {
 			e.Line)
 	}
 	return nil
+}
+
+// ordersEvery is how soon the engine charges by an order that was given or confirmed.
+const ordersEvery = 2 * time.Second
+
+// obeyOrders has the engine charge by the orders of degraded modes as they are now.
+func (n *node) obeyOrders(ctx context.Context, s *provision.Service) error {
+	orders, err := s.Orders(ctx)
+	if err != nil {
+		return fmt.Errorf("orders of degraded modes: %w", err)
+	}
+	policy := n.engine.Policy()
+	policy.Orders = orders
+	return n.engine.SetPolicy(policy)
+}
+
+// followOrders obeys until ctx ends. A registry that does not answer leaves the orders as they
+// were.
+func (n *node) followOrders(ctx context.Context, s *provision.Service) error {
+	ticker := time.NewTicker(ordersEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		if err := n.obeyOrders(ctx, s); err != nil && ctx.Err() == nil {
+			n.log.Warn("orders stay as they were", "error", err)
+		}
+	}
 }

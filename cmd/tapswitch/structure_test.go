@@ -61,7 +61,7 @@ var lattice = map[string][]string{
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
 		"switch/blacklist/list/fuse"},
 	"switch/blacklist/list/fuse": {},
-	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/fare/price", "switch/store"},
+	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/disruption", "switch/fare", "switch/fare/price", "switch/store"},
 	"switch/scheme":              {"crypto/pan", "switch/txn", "switch/account", "deploy"},
 	"switch/scheme/duty":         {},
 

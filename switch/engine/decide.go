@@ -2,6 +2,7 @@ package engine
 
 import (
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -52,8 +53,8 @@ type Result struct {
 }
 
 // discountsMax is how many causes one charge can have: those of price, what an incomplete or
-// long journey costs, and that it came late.
-const discountsMax = price.Causes + 3
+// long journey costs, what of that is forgiven, and that it came late.
+const discountsMax = price.Causes + 4
 
 // Decide decides r on the card as v shows it, under p, at instant now, and fills out.
 // The guards stand in order of precedence: the first that applies is the answer.
@@ -99,7 +100,7 @@ func (d *decider) unapply() {
 	d.out.Next.Recent = recent
 	d.out.Due, d.out.List = nil, nil
 	d.fullFare, d.charged, d.ridden = 0, 0, card.Journey{}
-	d.causes, d.undo, d.payee = 0, card.Undo{}, ""
+	d.causes, d.undo, d.payee, d.grace = 0, card.Undo{}, "", disruption.Grace{}
 	if d.r.Kind == txn.Reversal && d.namesAnother() && d.out.Next.Find(d.r.Original) < 0 {
 		d.tombstone()
 	}
@@ -131,6 +132,8 @@ type decider struct {
 	undo   card.Undo
 	// payee is who is paid where it is not the place: who ran an incomplete journey.
 	payee txn.Account
+	// grace is what an exit is not charged for.
+	grace disruption.Grace
 }
 
 // closedBy returns the applications whose freeze closes a kind. A ride is paid from the

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 
+	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/fare"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -41,6 +42,9 @@ type Policy struct {
 	// the switch itself.
 	JourneyMax   txn.Millis
 	JourneyLapse txn.Millis
+
+	// Orders are the degraded modes that are ordered or were, oldest first; nobody changes them.
+	Orders []disruption.Order
 }
 
 const (

@@ -101,6 +101,10 @@ func (d *decider) charge(s *price.State, tap *price.Tap) txn.Reason {
 		d.cause("late", 0)
 	}
 	d.fullFare = q.Full
+	if q.Overtime && d.grace.Overtime {
+		d.cause(causeGrace, q.Surcharge)
+		q.Charged -= q.Surcharge
+	}
 	return d.pay(q.Charged)
 }
 
@@ -148,7 +152,11 @@ func (d *decider) cause(name string, amount txn.Minor) {
 func (d *decider) giveUp(s *price.State, j *card.Journey) txn.Minor {
 	at := max(d.r.ServiceAt, s.Last())
 	v := d.p.Tariff.At(at)
-	if v == nil {
+	forgiven := d.graceOfGivingUp(j, at)
+	if forgiven {
+		d.cause(causeGrace, 0)
+	}
+	if v == nil || forgiven {
 		s.Journey = price.Journey{}
 		return 0
 	}

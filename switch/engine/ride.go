@@ -17,7 +17,7 @@ func (d *decider) enter() txn.Reason {
 	j := d.out.Next.Journey
 	since := d.r.ServiceAt - j.EnteredAt
 	older := j.Open() && d.r.Offline && since <= -d.p.PassBackWindow
-	if j.Open() && !older && !d.judgedByTerminal() && since < d.p.PassBackWindow {
+	if j.Open() && !older && !d.judgedByTerminal() && since < d.p.PassBackWindow && !d.orderWaived() {
 		return txn.PassBack
 	}
 	if d.r.FareGiven && (!d.judgedByTerminal() || d.r.Amount != 0 || d.r.FullFare != 0) {
@@ -102,11 +102,11 @@ func (d *decider) ends(j *card.Journey) (ended bool, reason txn.Reason) {
 	ridden := d.r.ServiceAt - j.EnteredAt
 	switch {
 	case !j.Open() || ridden < -d.p.FutureMax: // more than clocks may differ: of another ride
-		if v == nil || d.r.FareGiven {
+		if v == nil && !d.graceOfExit(j, false).Incomplete || d.r.FareGiven {
 			return false, txn.NoEntry
 		}
 		return false, txn.ReasonNone
-	case ridden > d.p.JourneyMax && (v == nil || !v.Overtime()):
+	case ridden > d.p.JourneyMax && (v == nil || !v.Overtime()) && !d.graceOfExit(j, true).Overtime:
 		return false, txn.JourneyTooLong
 	default:
 		return true, txn.ReasonNone
@@ -115,6 +115,10 @@ func (d *decider) ends(j *card.Journey) (ended bool, reason txn.Reason) {
 
 // exitPriced charges the exit from j, or one without an entry.
 func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
+	if d.grace = d.graceOfExit(j, ended); d.grace.Incomplete && !ended {
+		d.cause(causeGrace, 0) // where the ride began is not known, and nothing is charged for it
+		return txn.ReasonNone
+	}
 	var s price.State
 	if !d.readRides(&s) {
 		return txn.StoreUnavailable
