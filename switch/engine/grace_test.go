@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/engine"
@@ -98,6 +99,29 @@ func TestGraceOfOvertime(t *testing.T) {
 	w.must(w.entry("Futian"))
 	w.now += 270 * minute
 	w.refused(w.exit("Luohu"), txn.JourneyTooLong)
+}
+
+// What a tariff charges for overtime is taken back by the mode, and both stand in the record.
+func TestGraceOfASurcharge(t *testing.T) {
+	for scope, want := range map[string]txn.Minor{"line:L1": 200, "line:L9": 350} {
+		w := graced(t, disruption.TrainFault, scope, "ben")
+		flat := txn.Minor(200)
+		v, err := price.Compile(price.File{Tariff: "t", Version: "1", Effective: price.Effective{From: 20260101},
+			Fares:    []price.Fare{{Name: "metro", Mode: "metro", Flat: &flat}},
+			Overtime: &price.Overtime{After: time.Hour, Charge: 150}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.policy.Tariff = fare.Of(v)
+		w.must(w.entry("Futian"))
+		w.now += 90 * minute
+		if d := w.must(w.exit("Luohu")); d.Charged != want || d.FullFare != 200 {
+			t.Errorf("%s: charged %d of %d, want %d", scope, d.Charged, d.FullFare, want)
+		}
+		if n := len(w.last().Discounts); n != map[txn.Minor]int{200: 2, 350: 1}[want] {
+			t.Errorf("%s: %+v", scope, w.last().Discounts)
+		}
+	}
 }
 
 func TestPassBackWhereTheOrderIsWaived(t *testing.T) {

@@ -460,7 +460,7 @@ func TestCreateTerminalRefuses(t *testing.T) {
 	if _, err := CreateTerminal(ctx, m, testMasterKey(), ok); !errors.Is(err, store.ErrConflict) {
 		t.Errorf("again: %v", err)
 	}
-	for _, spec := range []Terminal{{}, {ID: "T2"}, {ID: "desk", Kinds: ok.Kinds},
+	for _, spec := range []Terminal{{}, {ID: "T2"}, {ID: "desk", Kinds: ok.Kinds}, {ID: txn.RideDesk, Kinds: ok.Kinds},
 		{ID: "T2", Kinds: []string{"enrol"}}, {ID: "T 2", Kinds: ok.Kinds},
 		{ID: "T2", Kinds: ok.Kinds, MCC: "41111"}} {
 		if _, err := CreateTerminal(ctx, m, testMasterKey(), spec); !errors.Is(err, ErrTerminal) {

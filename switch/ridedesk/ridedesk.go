@@ -28,9 +28,6 @@ import (
 // Prefix is that of all paths.
 const Prefix = "/v1/rides/"
 
-// terminalName is what stands for a terminal in the ids of these requests.
-const terminalName = "RIDEDESK"
-
 const (
 	bodyMax = 4 << 10
 	callMax = 10 * time.Second
@@ -117,7 +114,7 @@ func (s *server) read(w http.ResponseWriter, r *http.Request, kind txn.Kind) (*t
 	if err := form.Fill(&in, body, s.token); err != nil {
 		return nil, err
 	}
-	terminal, err := txn.ParseTerminalID(terminalName)
+	terminal, err := txn.ParseTerminalID(txn.RideDesk)
 	if err != nil {
 		panic("ridedesk: internal error: " + err.Error())
 	}

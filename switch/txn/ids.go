@@ -75,6 +75,10 @@ func ParsePosition(s string) (Position, error) {
 // 8 characters, a PSAM number 12 digits (DOMAIN.md 1.1).
 const TerminalIDMax = 12
 
+// RideDesk stands for a terminal in the ids of requests that holders make at a desk about their
+// rides; no terminal may have it.
+const RideDesk = "RIDEDESK"
+
 // TerminalID names a gate, a POS or a channel: 1 to 12 characters of
 // [0-9A-Za-z_.], padded with zero bytes. It is comparable and fixed in size
 // because every card state holds several.
