@@ -208,6 +208,7 @@ func examineMachine(c *config.Config) []finding {
 	for _, k := range []struct{ name, configured, file string }{
 		{"keys.token_file", c.Keys.TokenFile, "token.key"},
 		{"keys.master_file", c.Keys.MasterFile, "master.key"},
+		{"keys.signing_file", c.Keys.SigningFile, "signing.key"},
 	} {
 		findings = append(findings, examineKey(k.name, keyPath(c.DataDir, k.configured, k.file)))
 	}

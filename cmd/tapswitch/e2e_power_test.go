@@ -251,7 +251,8 @@ func e2eCutRedis(t *testing.T, seed uint64, fsync string, end bool) *e2eCityAfte
 	base := t.TempDir()
 	flags := append(e2eFlags(t, p), "--store", "redis", "--set",
 		"keys.token_file="+filepath.Join(base, "token.key"), "--set",
-		"keys.master_file="+filepath.Join(base, "master.key"))
+		"keys.master_file="+filepath.Join(base, "master.key"), "--set",
+		"keys.signing_file="+filepath.Join(base, "signing.key"))
 	n := newE2ENode(t, filepath.Join(base, "before"), append(flags, "--set",
 		"store.redis.addrs="+redis.Addr(), "--set", "feed.flush_every=1h")...)
 	if err := n.start(); err != nil {
