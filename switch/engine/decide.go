@@ -283,7 +283,8 @@ func (d *decider) refuseRequest() txn.Reason {
 		return txn.IDTooOld
 	case r.ServiceAt > d.now+d.p.FutureMax:
 		return txn.TimeInFuture
-	case r.ServiceAt < d.now-ageMax && !desk(r.Kind):
+	case r.ServiceAt < d.now-ageMax && !desk(r.Kind) && !r.Kind.IsAgency():
+		// What the desk decided is done however long the switch was away.
 		return txn.TimeTooOld
 	case r.Currency != d.p.Currency || d.v.Known && r.Currency != c.Currency:
 		return txn.UnknownCurrency

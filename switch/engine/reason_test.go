@@ -138,7 +138,7 @@ var conditions = []condition{
 				s.state.Journey.EnteredAt += s.policy.FutureMax
 			}
 		}},
-	{reason: txn.TimeTooOld, group: "time", kinds: timed,
+	{reason: txn.TimeTooOld, group: "time", kinds: uses,
 		apply: func(s *situation) {
 			s.request.ServiceAt = s.now - s.policy.OfflineAgeMax - 1
 			if s.state.Journey.Open() {
@@ -386,5 +386,16 @@ func TestDecideRefusesMarkersByPanic(t *testing.T) {
 			s.request.Kind, s.state.Apps = k, txn.AppAll
 			s.decide()
 		}()
+	}
+}
+
+// What the desk decided is done however long the switch was away in between.
+func TestTheDeskIsNeverTooLate(t *testing.T) {
+	for _, k := range []txn.Kind{txn.Enrol, txn.Freeze, txn.Release} {
+		s := approved(t, k)
+		s.request.ServiceAt = s.now - s.policy.AgeMax - s.policy.OfflineAgeMax - 1
+		if d := s.decide(); d.Outcome != txn.Approved {
+			t.Errorf("%s of long ago: %s", k, d.Reason)
+		}
 	}
 }
