@@ -146,7 +146,8 @@ var lattice = map[string][]string{
 
 	// The ledger reads records; it knows no card and no store but the outbox.
 	"ledger/warehouse":               {"crypto/pan", "switch/txn"},
-	"ledger/warehouse/local":         {"crypto/pan", "switch/txn", "ledger/warehouse"},
+	"ledger/lock":                    {},
+	"ledger/warehouse/local":         {"crypto/pan", "switch/txn", "ledger/lock", "ledger/warehouse"},
 	"ledger/warehouse/clickhouse":    {"crypto/pan", "switch/txn", "ledger/warehouse", "deploy"},
 	"ledger/warehouse/warehousetest": {"crypto/pan", "switch/txn", "ledger/warehouse"},
 	"ledger/feed": {"crypto/pan", "switch/txn", "switch/store", "ledger/warehouse",
@@ -159,7 +160,7 @@ var lattice = map[string][]string{
 	"ledger/settle/chart":       {"switch/txn"},
 	"ledger/settle/clearing":    {"ledger/settle/chart", "switch/txn"},
 	"ledger/settle/terms":       {"deploy", "ledger/settle/chart", "ledger/settle/clearing", "switch/txn"},
-	"ledger/settle/journal":     {"switch/txn"},
+	"ledger/settle/journal":     {"switch/txn", "ledger/lock"},
 	"ledger/settle/fund":        {"ledger/settle/chart", "switch/txn"},
 	"ledger/settle/pack":        {"ledger/settle/chart", "ledger/settle/clearing", "switch/txn"},
 	"ledger/settle/certificate": {"crypto/receipt", "crypto/sm", "switch/txn"},
@@ -176,7 +177,7 @@ var lattice = map[string][]string{
 	"ledger/recon/layout": {"switch/txn", "ledger/recon"},
 	"ledger/recon/intake": {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/recon"},
 	"ledger/recon/run":    {"switch/txn", "ledger/recon"},
-	"ledger/recon/book":   {"switch/txn", "ledger/recon", "ledger/recon/run"},
+	"ledger/recon/book":   {"switch/txn", "ledger/lock", "ledger/recon", "ledger/recon/run"},
 	"ledger/recon/plant":  {"switch/txn", "ledger/recon"},
 
 	// The tools and the binary.

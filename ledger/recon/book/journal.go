@@ -13,12 +13,12 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/tapswitch/tapswitch/ledger/lock"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 const (
 	journalName = "breaks.jsonl"
-	lockName    = "LOCK"
 	// lineMax is the longest event in bytes: a break has two rows of at most 48 KiB.
 	lineMax = 1 << 20
 )
@@ -28,7 +28,7 @@ var (
 	// copy whose chain holds.
 	ErrDamaged = errors.New("journal of breaks damaged")
 	// ErrInUse reports a folder that another process writes.
-	ErrInUse = errors.New("breaks are being changed by another process")
+	ErrInUse = lock.ErrHeld
 )
 
 // event is one line of the journal.
@@ -142,13 +142,13 @@ func (b *Book) append(at txn.Millis, actor string, events []event) error {
 	return nil
 }
 
-// make creates the folder and the journal, durably, and takes the lock.
-func take(dir string) (lock, file *os.File, err error) {
+// take creates the folder and the journal, durably, and takes the lock.
+func take(dir string) (held, file *os.File, err error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, nil, fmt.Errorf("cannot keep breaks: %w", err)
 	}
-	if lock, err = lockDir(dir); err != nil {
-		return nil, nil, err
+	if held, err = lock.Take(dir); err != nil {
+		return nil, nil, fmt.Errorf("breaks: %w", err)
 	}
 	file, err = os.OpenFile(filepath.Join(dir, journalName), os.O_CREATE|os.O_RDWR, 0o640)
 	if err == nil {
@@ -158,7 +158,7 @@ func take(dir string) (lock, file *os.File, err error) {
 		}
 	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("cannot keep breaks: %w", err), lock.Close())
+		return nil, nil, errors.Join(fmt.Errorf("cannot keep breaks: %w", err), held.Close())
 	}
-	return lock, file, nil
+	return held, file, nil
 }

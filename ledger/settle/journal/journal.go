@@ -26,13 +26,13 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/tapswitch/tapswitch/ledger/lock"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 const (
 	// FileName is the journal's file in its directory.
 	FileName = "journal"
-	lockName = "LOCK"
 	// EventMax is the most bytes of one event: an entry of a few hundred postings.
 	EventMax = 1 << 20
 	// EventsMax is the most events of a journal, which is read into memory: a hundred a day for
@@ -44,7 +44,7 @@ var (
 	// ErrDamaged reports a line that is not what was written. It is fatal: restore the file.
 	ErrDamaged = errors.New("finance journal damaged")
 	// ErrLocked reports that another process writes the journal.
-	ErrLocked = errors.New("finance journal is in use by another process")
+	ErrLocked = lock.ErrHeld
 	// ErrTooLarge reports an event beyond a limit. Nothing was written.
 	ErrTooLarge = errors.New("too large for the finance journal")
 	// ErrBroken reports a journal after a failed write: what is on disk is not known. Open it
@@ -99,15 +99,15 @@ func Open(dir string, disk Disk) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("finance journal: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(dir, lockName))
+	held, err := lock.Take(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("finance journal: %w", err)
 	}
 	j, err := open(dir, disk)
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, held.Close())
 	}
-	j.lock = lock
+	j.lock = held
 	return j, nil
 }
 

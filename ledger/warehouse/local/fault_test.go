@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tapswitch/tapswitch/ledger/lock"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -161,7 +162,7 @@ func checkFiles(t *testing.T, w *Warehouse) {
 	w.mu.Unlock()
 	err := filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
 		name := filepath.Base(path)
-		if err == nil && !d.IsDir() && name != manifestName && name != lockName && !known[path] {
+		if err == nil && !d.IsDir() && name != manifestName && name != lock.Name && !known[path] {
 			t.Errorf("stray file %s", path)
 		}
 		delete(known, path)

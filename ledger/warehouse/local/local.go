@@ -11,12 +11,13 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tapswitch/tapswitch/ledger/lock"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // ErrInUse reports a folder that another process has open.
-var ErrInUse = errors.New("warehouse is in use by another process")
+var ErrInUse = lock.ErrHeld
 
 var _ warehouse.Warehouse = (*Warehouse)(nil)
 
@@ -64,18 +65,18 @@ func open(o Options, d *disk) (*Warehouse, error) {
 	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("cannot make the warehouse folder: %w", err)
 	}
-	lock, err := lockDir(o.Dir)
+	held, err := lock.Take(o.Dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("warehouse: %w", err)
 	}
-	w := &Warehouse{dir: o.Dir, disk: d, lock: lock, log: o.Log,
+	w := &Warehouse{dir: o.Dir, disk: d, lock: held, log: o.Log,
 		refs: make(map[uint64]int), leaves: make(map[uint64]part)}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
 	w.manifest = manifest{disk: d, path: filepath.Join(o.Dir, manifestName)}
 	if err := w.load(); err != nil {
-		return nil, errors.Join(err, w.manifest.close(), lock.Close())
+		return nil, errors.Join(err, w.manifest.close(), held.Close())
 	}
 	if !o.KeepParts {
 		w.joiner.start(w)

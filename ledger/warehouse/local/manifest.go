@@ -17,7 +17,6 @@ import (
 
 const (
 	manifestName = "MANIFEST"
-	lockName     = "LOCK"
 	tempSuffix   = ".tmp"
 	// undated is the folder of the markers that open a bucket before its first date.
 	undated = "undated"
