@@ -18,6 +18,9 @@ type Target struct {
 	Start func(ctx context.Context, bank string) (addr string, stop func() error, err error)
 	// Load changes the load for this target, its format and Make say; nil leaves it.
 	Load func(*Load)
+	// Rest waits after each load until the target has done the work that its answers left
+	// behind, so that the next target's load does not pay for it; nil where none is left.
+	Rest func(ctx context.Context)
 }
 
 // ErrSkip is what a target's Start wraps that cannot run here.
@@ -311,6 +314,9 @@ func (r *comparison) load(ctx context.Context, up running, m Mode, d, warm time.
 		up.Load(&l)
 	}
 	result, err := RunLoad(ctx, l)
+	if up.Rest != nil {
+		up.Rest(ctx)
+	}
 	if err == nil {
 		err = result.AllGood()
 	}
