@@ -42,7 +42,9 @@ func polls(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
+			done := b.profile(ctx, r, fmt.Sprintf("polls-%.0f", taps))
 			with, result, err := r.pollFor(ctx, b.size.Open, taps, epoch)
+			done()
 			if err != nil {
 				return err
 			}
