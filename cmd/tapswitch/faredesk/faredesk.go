@@ -230,8 +230,11 @@ func writeRepriced(out io.Writer, r *szt.Repriced) error {
 		u := r.Differences[cause]
 		fmt.Fprintf(tab, "not explained: %s\t%d\n", cause, u.Count)
 		for _, row := range u.Rows[:min(len(u.Rows), 5)] {
-			fmt.Fprintf(tab, "  line %d\tfull %d, charged %d, an ordinary rider %d\n", row.Line, row.FullFare,
-				row.Charged, row.Want)
+			what := fmt.Sprintf("an ordinary rider %d", row.Want)
+			if row.Reason != "" {
+				what = row.Reason
+			}
+			fmt.Fprintf(tab, "  line %d\tfull %d, charged %d, %s\n", row.Line, row.FullFare, row.Charged, what)
 		}
 	}
 	return tab.Flush()

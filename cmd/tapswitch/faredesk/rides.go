@@ -2,44 +2,33 @@ package faredesk
 
 import (
 	"bufio"
-	"bytes"
-	"cmp"
-	"context"
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/ridedesk"
 )
 
-// defaultURL is the gate of this machine.
-const defaultURL = "http://127.0.0.1:8583"
-
 // rideCall is one request to the gate about a card's rides.
 type rideCall struct {
-	url, tokenFile, repeat string
-	form                   cli.Output
-	body                   map[string]any
+	call.Client
+	repeat string
+	body   map[string]any
 }
 
 func (r *rideCall) add(c *cobra.Command) {
-	f := c.Flags()
-	f.StringVar(&r.url, "url", cmp.Or(os.Getenv(desk.URLEnv), defaultURL), "address of the gate ("+desk.URLEnv+")")
-	f.StringVar(&r.tokenFile, "token-file", "", "file with the operator's token (else "+desk.TokenEnv+")")
-	f.StringVar(&r.repeat, "repeat", "", "send an earlier request again: ID@TIME, as its error says")
-	r.form.Add(c)
+	r.Add(c)
+	c.Flags().StringVar(&r.repeat, "repeat", "", "send an earlier request again: ID@TIME, as its error says")
 }
 
 func correctCommand() *cobra.Command {
@@ -110,15 +99,19 @@ func (r *rideCall) send(c *cobra.Command, path, card string) error {
 		return err
 	}
 	r.body["id"], r.body["service_time"], r.body["card"] = id, at, card
-	status, text, err := r.post(c.Context(), ridedesk.Prefix+path)
+	var a rideAnswer
+	err = r.Ask(c.Context(), call.Request{Method: http.MethodPost, Path: ridedesk.Prefix + path, Body: r.body}, &a)
+	var refused *call.Refused
 	switch {
-	case cli.Code(err) == cli.ExitUsage:
+	case call.Doubtful(err):
+		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("%w\n  nobody knows whether it was done: "+
+			"send it again with --repeat %s@%s", err, id, at))
+	case errors.As(err, &refused) && refused.Declined:
+		return cli.WithCode(cli.ExitConflict, fmt.Errorf("refused: %w", err))
+	case err != nil:
 		return err
-	case err != nil || status >= http.StatusInternalServerError:
-		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("nobody knows whether it was done (status %d): "+
-			"send it again with --repeat %s@%s: %w", status, id, at, cmp.Or(err, errors.New("the gate failed"))))
 	}
-	return r.print(c.OutOrStdout(), status, text)
+	return r.print(c.OutOrStdout(), &a)
 }
 
 // identify returns the id and the service time of a new request, or of that to repeat.
@@ -138,33 +131,6 @@ func (r *rideCall) identify() (id, at string, err error) {
 		time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), nil
 }
 
-func (r *rideCall) post(ctx context.Context, path string) (status int, answer []byte, err error) {
-	token, err := desk.Token(r.tokenFile)
-	if err != nil {
-		return 0, nil, err
-	}
-	body, err := json.Marshal(r.body)
-	if err != nil {
-		return 0, nil, fmt.Errorf("request: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, desk.Timeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimRight(r.url, "/")+path,
-		bytes.NewReader(body))
-	if err != nil {
-		return 0, nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("--url: %w", err))
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return 0, nil, fmt.Errorf("the gate does not answer: %w", err)
-	}
-	defer resp.Body.Close()
-	answer, err = io.ReadAll(io.LimitReader(resp.Body, desk.AnswerMax))
-	return resp.StatusCode, answer, err
-}
-
 // rideAnswer is what the gate says.
 type rideAnswer struct {
 	ID      string `json:"id"`
@@ -176,22 +142,9 @@ type rideAnswer struct {
 	Replay  bool   `json:"replay"`
 }
 
-func (r *rideCall) print(out io.Writer, status int, text []byte) error {
-	var a struct {
-		rideAnswer
-		Error *struct{ Code, Message string }
-	}
-	if err := json.Unmarshal(text, &a); err != nil {
-		return cli.WithCode(cli.ExitFailed, fmt.Errorf("the gate's answer cannot be read (status %d): %w",
-			status, err))
-	}
-	switch {
-	case a.Error != nil:
-		return cli.WithCode(cli.ExitFailed, fmt.Errorf("%s: %s", a.Error.Code, a.Error.Message))
-	case status != http.StatusOK:
-		return cli.WithCode(cli.ExitConflict, fmt.Errorf("refused: %s: %s", a.Code, a.Message))
-	case r.form == cli.JSON:
-		return cli.PrintJSON(out, a.rideAnswer)
+func (r *rideCall) print(out io.Writer, a *rideAnswer) error {
+	if r.Form == cli.JSON {
+		return cli.PrintJSON(out, a)
 	}
 	tab := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	fmt.Fprintf(tab, "request\t%s\ncharged\t%d\nbalance\t%d\n", a.ID, a.Charged, a.Balance)

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/ridedesk"
@@ -53,7 +53,7 @@ func gateOf(t *testing.T, e *teller) string {
 func TestRideCommands(t *testing.T) {
 	e := &teller{answer: engine.Answer{Decision: txn.Decision{Outcome: txn.Approved, Charged: -400, BalanceAfter: 900}}}
 	url := gateOf(t, e)
-	t.Setenv(desk.TokenEnv, "secret")
+	t.Setenv(call.TokenEnv, "secret")
 	out, code, err := run(t, "correct", "--url", url, "--operator", "M1", cardToken, "North Gate")
 	if code != 0 || !strings.Contains(out, "-400") || len(e.asked) != 1 {
 		t.Fatalf("code %d, %v: %s", code, err, out)
@@ -82,7 +82,7 @@ func TestRideCommands(t *testing.T) {
 func TestRideCommandsThatFail(t *testing.T) {
 	e := &teller{answer: engine.Answer{Decision: txn.Decision{Outcome: txn.Declined, Reason: txn.InsufficientFunds}}}
 	url := gateOf(t, e)
-	t.Setenv(desk.TokenEnv, "secret")
+	t.Setenv(call.TokenEnv, "secret")
 	check := func(name, want string, wantCode int, args ...string) {
 		t.Helper()
 		_, code, err := run(t, args...)
@@ -98,7 +98,7 @@ func TestRideCommandsThatFail(t *testing.T) {
 	e.answer.Err = errors.New("no answer")
 	check("in doubt", "--repeat ", cli.ExitUnavailable, "correct", "--url", url, cardToken, "A")
 	check("nobody there", "--repeat ", cli.ExitUnavailable, "correct", "--url", "http://127.0.0.1:1", cardToken, "A")
-	t.Setenv(desk.TokenEnv, "wrong")
+	t.Setenv(call.TokenEnv, "wrong")
 	check("a wrong token", "token_missing", cli.ExitFailed, "correct", "--url", url, cardToken, "A")
 	check("no token file", "token file", cli.ExitUsage, "correct", "--url", url, "--token-file",
 		filepath.Join(t.TempDir(), "none"), cardToken, "A")

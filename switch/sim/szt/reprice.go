@@ -62,12 +62,14 @@ type Unclear struct {
 	Rows    []UnclearLine `json:"rows"` // the first of them
 }
 
-// UnclearLine is one such row; Want is what an ordinary rider would have paid.
+// UnclearLine is one such row; Want is what an ordinary rider would have paid. Reason says why
+// there is no such amount: what of the row cannot be read, or why the tariff has no price.
 type UnclearLine struct {
 	Line     int       `json:"line"`
 	FullFare txn.Minor `json:"full_fare_minor"`
 	Charged  txn.Minor `json:"charged_minor"`
 	Want     txn.Minor `json:"ordinary_minor"`
+	Reason   string    `json:"reason,omitempty"`
 }
 
 // reprice is one run.
@@ -103,7 +105,8 @@ func Reprice(ctx context.Context, file *Sorted, tariff *price.Tariff) (*Repriced
 		r := &file.Rejects[i]
 		p.out.RejectedRows++
 		p.count(r.Charged)
-		p.unclear(CauseUnreadable, r.Line, r.FullFare, r.Charged, 0)
+		p.unclear(CauseUnreadable, UnclearLine{Line: r.Line, FullFare: r.FullFare,
+			Charged: r.Charged, Reason: r.why()})
 	}
 	p.out.Rows = p.out.RejectedRows
 	err := file.All(func(r *Row) error {
@@ -138,7 +141,7 @@ func (p *reprice) row(r *Row) {
 		p.judge(r, card, at)
 	case r.Charged != 0:
 		p.count(r.Charged)
-		p.unclear(CauseEntry, r.Line, r.FullFare, r.Charged, 0)
+		p.unclear(CauseEntry, UnclearLine{Line: r.Line, FullFare: r.FullFare, Charged: r.Charged})
 	default:
 		p.out.Entries++
 	}
@@ -189,16 +192,16 @@ func (p *reprice) count(charged txn.Minor) {
 	p.out.Charged += charged
 }
 
-func (p *reprice) unclear(cause string, line int, full, charged, want txn.Minor) {
+func (p *reprice) unclear(cause string, line UnclearLine) {
 	u := p.out.Differences[cause]
 	if u == nil {
 		u = &Unclear{}
 		p.out.Differences[cause] = u
 	}
 	u.Count++
-	u.Charged += charged
+	u.Charged += line.Charged
 	if len(u.Rows) < RepricedRowsMax {
-		u.Rows = append(u.Rows, UnclearLine{line, full, charged, want})
+		u.Rows = append(u.Rows, line)
 	}
 }
 
@@ -211,7 +214,8 @@ type explanation struct {
 // judge finds the rider, class and transfer that make the amount of a row, or the cause why
 // there is none.
 func (p *reprice) judge(r *Row, card *past, at txn.Millis) {
-	cause, want := CauseNoCategory, txn.Minor(0)
+	cause := CauseNoCategory
+	line := UnclearLine{Line: r.Line, FullFare: r.FullFare, Charged: r.Charged}
 	for class := price.Standard; class <= price.Business; class++ {
 		for rider := txn.RiderOrdinary; rider.String() != "unknown"; rider++ {
 			tap := p.tap(r, at)
@@ -227,12 +231,14 @@ func (p *reprice) judge(r *Row, card *past, at txn.Millis) {
 			if class == price.Standard && rider == txn.RiderOrdinary {
 				cause = p.cause(r, quotes, why)
 				if len(quotes) > 0 {
-					want = quotes[0].quote.Charged
+					line.Want = quotes[0].quote.Charged
+				} else {
+					line.Reason = why.String()
 				}
 			}
 		}
 	}
-	p.unclear(cause, r.Line, r.FullFare, r.Charged, want)
+	p.unclear(cause, line)
 }
 
 func (p *reprice) tap(r *Row, at txn.Millis) price.Tap {

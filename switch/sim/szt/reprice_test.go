@@ -136,6 +136,17 @@ func TestRepriceFigures(t *testing.T) {
 		rows[0].Charged != 1 || rows[0].Line != 8 {
 		t.Errorf("%+v", rows)
 	}
+	for cause, want := range map[string]string{
+		szt.CauseUnreadable: "deal_money: amount is negative",
+		szt.CauseNotInForce: "the tariff does not hold on this day",
+		szt.CauseNoCategory: "",
+	} {
+		rows := reprice(t, bus("A", 1, -1, 200, "M1", "0")+bus("A", 1, 161, 200, "M1", "0")+
+			strings.Replace(bus("A", 1, 160, 200, "M1", "0"), "2018", "2028", 1)).Differences[cause].Rows
+		if len(rows) != 1 || rows[0].Reason != want {
+			t.Errorf("%s: %+v, want reason %q", cause, rows, want)
+		}
+	}
 	if r := reprice(t, ""); r.Share != 1 || r.Charges != 0 {
 		t.Errorf("%+v", r)
 	}

@@ -57,10 +57,15 @@ type Reject struct {
 
 // Error says what is wrong, where. It quotes no value.
 func (r *Reject) Error() string {
+	return fmt.Sprintf("line %d: %s", r.Line, r.why())
+}
+
+// why is the reason, after the column if there is one.
+func (r *Reject) why() string {
 	if r.Column == "" {
-		return fmt.Sprintf("line %d: %s", r.Line, r.Reason)
+		return r.Reason
 	}
-	return fmt.Sprintf("line %d: %s: %s", r.Line, r.Column, r.Reason)
+	return r.Column + ": " + r.Reason
 }
 
 // digest identifies the content of a row, wherever it stands.
