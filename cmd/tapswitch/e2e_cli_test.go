@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -140,7 +140,7 @@ func TestE2EPersons(t *testing.T) {
 	d.as(adminTokenFile, 0, "", "operator", "revoke", "wang")
 	d.as(viewer, cli.ExitFailed, e2eNumber, "card", "status", "-").expect(t, "token_invalid")
 	d.as(filepath.Join(t.TempDir(), "none"), cli.ExitUsage, "", "card", "releases").expect(t, "token file")
-	e2eWant(t, cli.ExitUsage, desk.TokenEnv, "card", "releases", "--url", "http://"+d.node.gate())
+	e2eWant(t, cli.ExitUsage, call.TokenEnv, "card", "releases", "--url", "http://"+d.node.gate())
 	if err := d.node.stop(); err != nil {
 		t.Fatal(err)
 	}

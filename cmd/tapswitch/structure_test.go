@@ -211,22 +211,23 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/citydemo": {"crypto/pan", "crypto/receipt", "switch/account", "switch/bank/message", "switch/blacklist/list",
 		"switch/notice", "switch/scheme", "switch/scheme/duty", "switch/sim", "switch/sim/bankhost", "switch/sim/pos", "switch/txn"},
 	// Clients of a running gate.
-	"cmd/tapswitch/desk": {"cmd/tapswitch/cli", "crypto/receipt"},
+	"cmd/tapswitch/call": {"cmd/tapswitch/cli"},
+	"cmd/tapswitch/desk": {"cmd/tapswitch/call", "cmd/tapswitch/cli", "crypto/receipt"},
 
 	// The agency's commands beside accounts.
 	"cmd/tapswitch/office": {"cmd/tapswitch/desk"},
 	// Uploads of off-line records, put together, and the commands about them.
-	"cmd/tapswitch/uploads": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "crypto/block", "crypto/keyring", "crypto/pan",
+	"cmd/tapswitch/uploads": {"cmd/tapswitch/call", "cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/pan",
 		"crypto/purse", "switch/engine", "switch/gate", "switch/store", "switch/txn", "switch/upload",
 		"switch/upload/api", "switch/upload/book"},
 	// What gates work by, and simulated gates.
-	"cmd/tapswitch/gatedesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/disruption"},
-	"cmd/tapswitch/gatesim":  {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/sim/gatesim", "switch/txn"},
+	"cmd/tapswitch/gatedesk": {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/disruption"},
+	"cmd/tapswitch/gatesim":  {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/sim/gatesim", "switch/txn"},
 	// What the bank edge counts, as metrics.
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
-	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/bank", "switch/bank/audit"},
+	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/bank", "switch/bank/audit"},
 	// Tariffs: what the commands about fares do, and the table of a replay.
-	"cmd/tapswitch/faredesk": {"cmd/tapswitch/cli", "cmd/tapswitch/desk", "switch/ridedesk", "crypto/pan", "ledger/warehouse", "deploy",
+	"cmd/tapswitch/faredesk": {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/ridedesk", "crypto/pan", "ledger/warehouse", "deploy",
 		"switch/fare/gtfs", "switch/fare/price", "switch/fare/tariff", "switch/sim/szt", "switch/txn"},
 	// Reconciliation with counterparties, and the breaks to work on.
 	"cmd/tapswitch/recondesk": {"cmd/tapswitch/cli", "deploy", "ledger/recon", "ledger/recon/book",
@@ -261,7 +262,7 @@ var libraries = map[string][]string{
 	"github.com/prometheus/client_golang": { // each shows figures of its own
 		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
 	// The commands, in package main and apart, and the flag of the form of their data.
-	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/benchdesk", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
+	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/benchdesk", "cmd/tapswitch/call", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
 		"cmd/tapswitch/faredesk", "cmd/tapswitch/gatedesk", "cmd/tapswitch/gatesim", "cmd/tapswitch/recondesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/readers", "cmd/tapswitch/tools", "cmd/tapswitch/uploads", "cmd/tapswitch/qrdesk"},
 	"github.com/vbauerster/mpb/v8":     {"cmd/tapswitch"},
 	"github.com/knadh/koanf/v2":        {"cmd/tapswitch/config"},

@@ -1,13 +1,12 @@
 // Package bankdesk holds the commands of whoever looks after the bank edge: clients of the admin
 // address of a running switch. What only reads needs no token, what changes something wants that
-// of an operator (see package desk). A command sends one request and never repeats it; keys and
+// of an operator (see package call). A command sends one request and never repeats it; keys and
 // card numbers are not among what it prints.
 package bankdesk
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,8 +19,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/bank"
 	"github.com/tapswitch/tapswitch/switch/bank/audit"
 )
@@ -44,74 +43,38 @@ const (
 // Admin asks the admin address of a running switch.
 type Admin struct {
 	// URL is the admin address.
-	URL       string
-	tokenFile string
-	form      cli.Output
+	URL    string
+	client call.Client
 }
 
 func (a *Admin) add(c *cobra.Command) {
-	address := os.Getenv(adminURLEnv)
-	if address == "" {
-		address = defaultAdminURL
-	}
-	a.form = cli.Table
-	c.PersistentFlags().StringVar(&a.URL, "admin-url", address,
+	c.PersistentFlags().StringVar(&a.URL, "admin-url", cmp.Or(os.Getenv(adminURLEnv), defaultAdminURL),
 		"admin address of the switch ("+adminURLEnv+")")
-	c.PersistentFlags().StringVar(&a.tokenFile, "token-file", "",
-		"file with the operator's token for what changes something (else "+desk.TokenEnv+")")
-	c.PersistentFlags().VarP(&a.form, "output", "o", "table or json")
+	a.client.AddToken(c)
+	a.client.AddForm(c)
 }
 
-// Call asks for path and reads the answer into v.
+// Call asks for path and reads the answer into v. What only reads needs no token.
 func (a *Admin) Call(ctx context.Context, method, path string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method, a.URL+path, nil)
-	if err != nil {
-		return cli.WithCode(cli.ExitUsage, err)
+	client := a.client
+	client.URL, client.Name, client.Advise = a.URL, "switch", advise
+	return client.Ask(ctx, call.Request{Method: method, Path: path, Open: method == http.MethodGet,
+		Wait: adminTimeout}, v)
+}
+
+// advise says what is missing where nothing serves the bank edge.
+func advise(r *call.Refused, _ string) string {
+	if r.Status == http.StatusNotFound && r.Foreign {
+		return "this switch has no bank edge: set bank.file, and give its admin address with --admin-url or " +
+			adminURLEnv
 	}
-	if method != http.MethodGet {
-		token, err := desk.Token(a.tokenFile)
-		if err != nil {
-			return err
-		}
-		r.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("the switch does not answer: %w", err))
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, desk.AnswerMax))
-	if err != nil {
-		return cli.WithCode(cli.ExitUnavailable, err)
-	}
-	var fault struct {
-		Error string `json:"error"`
-	}
-	switch {
-	case resp.StatusCode == http.StatusNotFound:
-		if json.Unmarshal(body, &fault) == nil && fault.Error != "" {
-			return cli.WithCode(cli.ExitNotFound, errors.New(fault.Error))
-		}
-		return cli.WithCode(cli.ExitNotFound, errors.New("this switch has no bank edge: set bank.file"))
-	case resp.StatusCode != http.StatusOK:
-		_ = json.Unmarshal(body, &fault)
-		err := fmt.Errorf("the switch answers %s: %s", resp.Status, fault.Error)
-		if resp.StatusCode == http.StatusConflict {
-			return cli.WithCode(cli.ExitConflict, err)
-		}
-		return err
-	}
-	return json.Unmarshal(body, v)
+	return ""
 }
 
 // print prints rows for people, or v as JSON.
 func (a *Admin) print(w io.Writer, v any, rows func(io.Writer)) error {
-	if a.form == cli.JSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(v)
+	if a.client.Form == cli.JSON {
+		return cli.PrintJSON(w, v)
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	rows(t)

@@ -1,10 +1,12 @@
 package desk
 
+import "github.com/tapswitch/tapswitch/cmd/tapswitch/call"
+
 // advice says what a clerk can do about a refusal, in his language; "" where the gate's words
 // say all there is.
 func advice(code, lang string) string {
 	a := adviceTexts[code]
-	if lang == langChinese {
+	if lang == call.Chinese {
 		return a.chinese
 	}
 	return a.english

@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
@@ -43,12 +44,12 @@ type person struct {
 
 // result is what became of a person.
 type result struct {
-	Line    int    `json:"line"`
-	Card    string `json:"card,omitempty"`
-	Account string `json:"account,omitempty"`
-	Would   string `json:"would,omitempty"`
-	Replay  bool   `json:"replay,omitempty"`
-	Error   *said  `json:"error,omitempty"`
+	Line    int        `json:"line"`
+	Card    string     `json:"card,omitempty"`
+	Account string     `json:"account,omitempty"`
+	Would   string     `json:"would,omitempty"`
+	Replay  bool       `json:"replay,omitempty"`
+	Error   *call.Said `json:"error,omitempty"`
 }
 
 func (r *result) outcome() string {
@@ -121,7 +122,7 @@ func (b *bulk) run(c *cobra.Command, file string) error {
 	}
 	results, err := b.send(c.Context(), people)
 	if err != nil {
-		if doubtful(err) {
+		if call.Doubtful(err) {
 			err = fmt.Errorf("%w\n  %d of %d people were answered; the same file again is safe "+
 				"with --batch %s --made %s",
 				err, len(results), len(people), b.batch, b.made)
@@ -191,7 +192,7 @@ func (b *bulk) sendPart(ctx context.Context, part []person) ([]result, error) {
 	for i := range part {
 		results[i] = result{Line: part[i].line, Card: part[i].masked}
 		if part[i].bad != "" {
-			results[i].Error = &said{Code: "line_invalid", Message: part[i].bad}
+			results[i].Error = &call.Said{Code: "line_invalid", Message: part[i].bad}
 			continue
 		}
 		bodies, at = append(bodies, part[i].body), append(at, i)
@@ -226,18 +227,18 @@ func (b *bulk) tell(c *cobra.Command, results []result) error {
 			refused++
 		}
 	}
-	if b.d.form == cli.JSON {
+	if b.d.Form == cli.JSON {
 		return cli.PrintJSON(c.OutOrStdout(), map[string]any{"unit": b.unit, "dry_run": b.dry,
 			"batch": b.batch,
 			"made":  b.made, "accepted": len(results) - refused, "refused": refused,
 			"results": results})
 	}
-	p := page{lang: b.d.lang}
+	p := page{lang: b.d.Lang}
 	rows := [][]string{{"LINE", "CARD", "OUTCOME", "ACCOUNT", "WHY"}}
 	for i := range results {
 		r, why := &results[i], ""
 		if r.Error != nil {
-			why = r.Error.Code + ": " + r.Error.words(p.lang)
+			why = r.Error.Code + ": " + r.Error.Words(p.lang)
 		}
 		rows = append(rows, []string{strconv.Itoa(r.Line), r.Card, r.outcome(), r.Account, why})
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
@@ -43,8 +44,8 @@ func newCounter(t *testing.T) *counter {
 		_, _ = io.WriteString(w, g.answer)
 	}))
 	t.Cleanup(g.Close)
-	t.Setenv(URLEnv, g.URL)
-	t.Setenv(TokenEnv, testToken)
+	t.Setenv(call.URLEnv, g.URL)
+	t.Setenv(call.TokenEnv, testToken)
 	return g
 }
 
@@ -127,7 +128,7 @@ func TestErrorAnswers(t *testing.T) {
 		g.status, g.calls = status, 0
 		g.answer = `{"error":{"code":"no","message":"not so","param":"scope"}}`
 		out, code := run(t, Card(), "", "freeze", testCard)
-		if code != want || out != "no: not so (scope)" || g.calls != 1 {
+		if first, _, _ := strings.Cut(out, "\n"); code != want || first != "no: not so (scope)" || g.calls != 1 {
 			t.Errorf("%d: code %d, %d calls, %s", status, code, g.calls, out)
 		}
 		g.answer = "<html>"
@@ -143,12 +144,16 @@ func TestErrorAnswers(t *testing.T) {
 	}
 }
 
-// An answer is read up to its limit, and what is longer is cut there.
+// An answer is read up to its limit; of what is longer nothing is printed.
 func TestAnswerMax(t *testing.T) {
 	g := newCounter(t)
-	g.answer = "[" + strings.Repeat(" ", AnswerMax) + "]"
-	if out, code := run(t, Card(), "", "releases"); code != 0 || len(out) != AnswerMax+1 {
+	g.answer = "[" + strings.Repeat(" ", call.AnswerMax-2) + "]"
+	if out, code := run(t, Card(), "", "releases"); code != 0 || len(out) != call.AnswerMax+1 {
 		t.Errorf("code %d, %d bytes", code, len(out))
+	}
+	g.answer += " "
+	if out, code := run(t, Card(), "", "releases"); code != cli.ExitFailed || len(out) > 200 {
+		t.Errorf("one byte more: code %d, %d bytes", code, len(out))
 	}
 }
 
@@ -167,9 +172,9 @@ func TestToken(t *testing.T) {
 	if _, code := run(t, Card(), "", "releases", "--token-file", file+"x"); code != cli.ExitUsage {
 		t.Errorf("no such file: code %d", code)
 	}
-	t.Setenv(TokenEnv, "")
+	t.Setenv(call.TokenEnv, "")
 	if out, code := run(t, Card(), "", "releases"); code != cli.ExitUsage ||
-		!strings.Contains(out, TokenEnv) {
+		!strings.Contains(out, call.TokenEnv) {
 		t.Errorf("no token: code %d, %s", code, out)
 	}
 	if g.calls != 0 {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 )
 
 func findCommand(d *client) *cobra.Command {
@@ -63,7 +65,7 @@ type row struct {
 }
 
 func (r *row) words(lang string) string {
-	if lang == langChinese {
+	if lang == call.Chinese {
 		return r.Chinese
 	}
 	return r.Message

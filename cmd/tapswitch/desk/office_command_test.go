@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/switch/account"
 )
@@ -73,7 +74,7 @@ func TestAdvice(t *testing.T) {
 			t.Errorf("%s: %+v", code, a)
 		}
 	}
-	if advice("nothing_known", langEnglish) != "" {
+	if advice("nothing_known", call.English) != "" {
 		t.Error("advice about nothing")
 	}
 }
@@ -228,8 +229,8 @@ func TestParties(t *testing.T) {
 func TestReceiptOffLine(t *testing.T) {
 	o := newOffice(t, "handan")
 	keys := o.keys()
-	t.Setenv(TokenEnv, "")
-	t.Setenv(URLEnv, "http://127.0.0.1:1")
+	t.Setenv(call.TokenEnv, "")
+	t.Setenv(call.URLEnv, "http://127.0.0.1:1")
 	for line, want := range map[string]string{
 		"receipt --verify --file x":                       "go together",
 		"receipt --keys " + keys + " --file x":            "go together",

@@ -30,6 +30,8 @@ import (
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 )
 
 // Test numbers that nobody has.
@@ -106,7 +108,7 @@ func newOffice(t *testing.T, city string) *office {
 	o.open(city, ok)
 	front := httptest.NewServer(http.HandlerFunc(o.front))
 	t.Cleanup(front.Close)
-	t.Setenv(URLEnv, front.URL)
+	t.Setenv(call.URLEnv, front.URL)
 	t.Setenv(OutletEnv, "d1")
 	o.as("li.lei", "desk")
 	return o
@@ -223,7 +225,7 @@ func (o *office) card(w http.ResponseWriter, token pan.Token) {
 }
 
 // as changes who types.
-func (o *office) as(name, roles string) { o.t.Setenv(TokenEnv, name+"/"+roles) }
+func (o *office) as(name, roles string) { o.t.Setenv(call.TokenEnv, name+"/"+roles) }
 
 // types runs a command line as a clerk types it; stdin are the lines of numbers.
 func (o *office) types(line string, stdin ...string) (string, int) {

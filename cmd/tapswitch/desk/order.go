@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 )
 
 // OutletEnv names the outlet at which a clerk works, where no flag does.
@@ -76,7 +78,7 @@ func (o *order) send(c *cobra.Command, path string, body map[string]any) error {
 }
 
 func (o *order) again(err error) error {
-	if !doubtful(err) {
+	if !call.Doubtful(err) {
 		return err
 	}
 	return fmt.Errorf("%w\n  nobody knows whether it was done; the same again is safe with --id "+

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
@@ -169,21 +170,21 @@ func TestChain(t *testing.T) {
 
 // Only what may have been carried out is in doubt; what is left of a cancellation is told.
 func TestRefusals(t *testing.T) {
-	d := &client{lang: langChinese}
-	err := d.answerError(http.StatusConflict,
+	d := &client{Client: call.Client{Lang: call.Chinese, Advise: advise}}
+	err := d.Refusal(http.StatusConflict,
 		[]byte(`{"error":{"code":"not_settled","message":"m","message_zh":"未办结","left":["fees","cases"]}}`))
 	if got := err.Error(); !strings.HasPrefix(got, "not_settled: 未办结: fees, cases\n  办结") ||
-		codeOf(err) != "not_settled" {
+		call.CodeOf(err) != "not_settled" {
 		t.Errorf("%s", got)
 	}
 	for status, want := range map[int]bool{400: false, 403: false, 409: false, 500: true, 502: true,
 		503: true} {
-		if got := doubtful(d.answerError(status, nil)); got != want {
+		if got := call.Doubtful(d.Refusal(status, nil)); got != want {
 			t.Errorf("%d: doubtful %v", status, got)
 		}
 	}
-	if !doubtful(cli.WithCode(cli.ExitUnavailable, errors.New("broke off"))) || doubtful(nil) ||
-		doubtful(usage("x")) {
+	if !call.Doubtful(cli.WithCode(cli.ExitUnavailable, errors.New("broke off"))) || call.Doubtful(nil) ||
+		call.Doubtful(usage("x")) {
 		t.Error("doubt about a call that was never made, or none about one that broke off")
 	}
 }

@@ -96,7 +96,7 @@ func (in *receiptFlags) tell(c *cobra.Command, d *client, envelope []byte) error
 		}
 		verified = "genuine, signed with " + e.KeyID
 	}
-	if d.form == cli.JSON {
+	if d.Form == cli.JSON {
 		_, err := c.OutOrStdout().Write(append(envelope, '\n'))
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 )
 
@@ -96,7 +97,7 @@ func (d *client) cardView(c *cobra.Command, body map[string]any) (*cardView, err
 	v.token, _ = body["token"].(string)
 	refused := d.cardState(c, &v, body)
 	switch {
-	case refused != nil && (doubtful(refused) || v.token == ""):
+	case refused != nil && (call.Doubtful(refused) || v.token == ""):
 		return nil, refused
 	case v.token == "":
 		return &v, nil
@@ -106,22 +107,22 @@ func (d *client) cardView(c *cobra.Command, body map[string]any) (*cardView, err
 	switch {
 	case err != nil && refused != nil:
 		return nil, refused
-	case err != nil && doubtful(err):
+	case err != nil && call.Doubtful(err):
 		return nil, err
 	case err != nil:
 		return &v, nil // this gate runs no desk, or not for this person
 	}
 	var is inForce
-	if err := readAnswer(text, &is); err != nil {
+	if err := d.Read(text, &is); err != nil {
 		return nil, err
 	}
-	if refused != nil && !is.Frozen && is.Account == "" && codeOf(refused) == "card_unknown" {
+	if refused != nil && !is.Frozen && is.Account == "" && call.CodeOf(refused) == "card_unknown" {
 		return nil, refused
 	}
 	v.desk = text
 	if is.Account != "" {
 		if v.liability, err = d.send(c.Context(), http.MethodGet, liabilityPath(is.Account),
-			nil); doubtful(err) {
+			nil); call.Doubtful(err) {
 			return nil, err
 		}
 	}
@@ -142,7 +143,7 @@ func (d *client) cardState(c *cobra.Command, v *cardView, body map[string]any) (
 		return err
 	}
 	var is struct{ Token string }
-	err = readAnswer(v.state, &is)
+	err = d.Read(v.state, &is)
 	v.token = is.Token
 	return err
 }
@@ -176,7 +177,7 @@ func (d *client) carrierOf(c *cobra.Command, number string) string {
 // printCard prints the card's state, for scripts with the desk's answer as members "desk" and
 // "liability".
 func (d *client) printCard(c *cobra.Command, v *cardView) error {
-	if d.form == cli.JSON {
+	if d.Form == cli.JSON {
 		return cli.PrintJSON(c.OutOrStdout(), v.joined())
 	}
 	w := c.OutOrStdout()
@@ -189,18 +190,18 @@ func (d *client) printCard(c *cobra.Command, v *cardView) error {
 		Balance      *int64
 	}
 	var borne struct{ Transactions []verdict }
-	if err := readAnswer(v.desk, &is); err != nil {
+	if err := d.Read(v.desk, &is); err != nil {
 		return err
 	}
 	if v.state != nil {
 		_ = json.Unmarshal(v.state, &state) // an older gate's answer tells less, and that is all
 	}
 	if v.liability != nil {
-		if err := readAnswer(v.liability, &borne); err != nil {
+		if err := d.Read(v.liability, &borne); err != nil {
 			return err
 		}
 	}
-	p := page{lang: d.lang}
+	p := page{lang: d.Lang}
 	p.line("card %s %s   token %s   times are %s", is.number(state.Card), is.kind(), is.Token,
 		zone())
 	if state.Status != "" {

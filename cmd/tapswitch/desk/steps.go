@@ -77,10 +77,10 @@ func stepsCommand(d *client) *cobra.Command {
 				return d.listSteps(c)
 			}
 			s, err := d.step(c, args[0])
-			if err != nil || d.form == cli.JSON {
+			if err != nil || d.Form == cli.JSON {
 				return orJSON(c, s, err)
 			}
-			p := page{lang: d.lang}
+			p := page{lang: d.Lang}
 			p.line("%s, for the roles %s", s.Step, words(s.Roles))
 			rows := [][]string{{"FIELD", "WANTS"}}
 			for _, f := range s.Fields {
@@ -101,7 +101,7 @@ func orJSON(c *cobra.Command, v any, err error) error {
 
 func (d *client) listSteps(c *cobra.Command) error {
 	all, err := d.steps(c)
-	if err != nil || d.form == cli.JSON {
+	if err != nil || d.Form == cli.JSON {
 		return orJSON(c, all, err)
 	}
 	rows := [][]string{{"STEP", "ROLES", "FIELDS"}}

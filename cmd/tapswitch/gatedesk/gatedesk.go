@@ -4,8 +4,6 @@
 package gatedesk
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,23 +13,17 @@ import (
 	"net/url"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/disruption"
 )
 
-const defaultURL = "http://127.0.0.1:8583"
-
 // office speaks to the calls about documents and orders.
-type office struct {
-	url, tokenFile string
-	form           cli.Output
-}
+type office struct{ call.Client }
 
 // Terminals returns the command terminals.
 func Terminals() *cobra.Command {
@@ -41,12 +33,7 @@ func Terminals() *cobra.Command {
 		Long: "Parameters and tariffs are documents with a version, a scope and an instant from which " +
 			"they hold; gates download them ahead and acknowledge what they run. Orders of degraded " +
 			"modes hold from and until; what waives money takes a second person (confirm)."}
-	url := cmp.Or(os.Getenv(desk.URLEnv), defaultURL)
-	f := c.PersistentFlags()
-	f.StringVar(&o.url, "url", url, "address of the gate ("+desk.URLEnv+")")
-	f.StringVar(&o.tokenFile, "token-file", "", "file with the operator's token (else "+desk.TokenEnv+")")
-	o.form = cli.Table
-	f.VarP(&o.form, "output", "o", "table or json")
+	o.Add(c)
 	c.AddCommand(o.list("list", "List the terminals and what each runs", ""),
 		o.list("behind", "List the terminals that do not run what they should", "?behind=true"),
 		o.show(), o.versions(), o.document(), o.publish(), o.withdraw(), o.orders(), o.order(),
@@ -55,80 +42,14 @@ func Terminals() *cobra.Command {
 	return c
 }
 
-// send makes one call and returns the answer's body.
-func (o *office) send(ctx context.Context, method, path string, body any) ([]byte, error) {
-	token, err := desk.Token(o.tokenFile)
-	if err != nil {
-		return nil, err
-	}
-	var payload io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("request: %w", err)
-		}
-		payload = bytes.NewReader(text)
-	}
-	ctx, cancel := context.WithTimeout(ctx, desk.Timeout)
-	defer cancel()
-	r, err := http.NewRequestWithContext(ctx, method,
-		strings.TrimRight(o.url, "/")+"/v1/provision/"+path, payload)
-	if err != nil {
-		return nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("--url: %w", err))
-	}
-	r.Header.Set("Authorization", "Bearer "+token)
-	r.Header.Set("Content-Type", "application/json")
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		return nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("the gate does not answer: %w", err))
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, desk.AnswerMax))
-	if err != nil {
-		return nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("the gate's answer broke off: %w", err))
-	}
-	if resp.StatusCode >= http.StatusBadRequest {
-		return nil, refusal(resp.StatusCode, text)
-	}
-	return text, nil
-}
-
-// refusal turns an error answer into an error with its exit code.
-func refusal(status int, text []byte) error {
-	var a struct {
-		Error struct{ Code, Param, Message string }
-	}
-	_ = json.Unmarshal(text, &a) // an answer without is told by its status
-	err := fmt.Errorf("%s: %s", cmp.Or(a.Error.Code, http.StatusText(status)), a.Error.Message)
-	if a.Error.Param != "" {
-		err = fmt.Errorf("%s: %s: %s", a.Error.Code, a.Error.Param, a.Error.Message)
-	}
-	code := cli.ExitFailed
-	switch status {
-	case http.StatusNotFound:
-		code = cli.ExitNotFound
-	case http.StatusConflict:
-		code = cli.ExitConflict
-	case http.StatusServiceUnavailable:
-		code = cli.ExitUnavailable
-	}
-	return cli.WithCode(code, err)
+// send makes one call and returns the answer.
+func (o *office) send(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
+	return o.Send(ctx, call.Request{Method: method, Path: "/v1/provision/" + path, Body: body})
 }
 
 // print writes an answer: as it is, or by rows for people.
 func (o *office) print(c *cobra.Command, text []byte, v any, rows func(w io.Writer)) error {
-	if len(text) == 0 { // 204
-		return nil
-	}
-	if o.form == cli.JSON || rows == nil {
-		return cli.PrintJSON(c.OutOrStdout(), json.RawMessage(text))
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("the gate's answer cannot be read: %w", err)
-	}
-	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-	rows(t)
-	return t.Flush()
+	return o.Print(c.OutOrStdout(), text, v, rows)
 }
 
 // call is a command that makes one call and prints the answer as it is.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 )
 
 // run runs the command against a server that gives one answer, and returns what was asked and
@@ -29,7 +29,7 @@ func run(t *testing.T, status int, answer string, args ...string) (asked, printe
 		_, _ = io.WriteString(w, answer)
 	}))
 	defer server.Close()
-	t.Setenv(desk.TokenEnv, "secret")
+	t.Setenv(call.TokenEnv, "secret")
 	c := Terminals()
 	var out bytes.Buffer
 	c.SetOut(&out)
@@ -118,7 +118,8 @@ func TestRefusalsHaveExitCodes(t *testing.T) {
 	for status, code := range map[int]int{422: cli.ExitFailed, 403: cli.ExitFailed, 404: cli.ExitNotFound,
 		409: cli.ExitConflict, 503: cli.ExitUnavailable} {
 		_, _, err := run(t, status, refused, "list")
-		if cli.Code(err) != code || err.Error() != "document_invalid: effective_ms: takes effect in the past" {
+		if cli.Code(err) != code || !strings.HasPrefix(err.Error()+"\n",
+			"document_invalid: takes effect in the past (effective_ms)\n") {
 			t.Errorf("%d: %d %v", status, cli.Code(err), err)
 		}
 	}
@@ -128,7 +129,7 @@ func TestRefusalsHaveExitCodes(t *testing.T) {
 	if _, _, err := run(t, 200, "{", "list"); err == nil {
 		t.Error("a broken answer was printed")
 	}
-	t.Setenv(desk.TokenEnv, "")
+	t.Setenv(call.TokenEnv, "")
 	c := Terminals()
 	c.SetArgs([]string{"list"})
 	c.SilenceUsage, c.SilenceErrors = true, true

@@ -17,8 +17,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/sim/gatesim"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -35,8 +35,6 @@ type flags struct {
 	setUpOnly           bool
 	form                cli.Output
 }
-
-const defaultURL = "http://127.0.0.1:8583"
 
 // Command returns the command gate-sim.
 func Command() *cobra.Command {
@@ -66,11 +64,11 @@ func Command() *cobra.Command {
 
 func (o *flags) add(c *cobra.Command) {
 	f, s := c.Flags(), &o.setup
-	url := cmp.Or(os.Getenv(desk.URLEnv), defaultURL)
-	f.StringVar(&o.url, "url", url, "address of the switch ("+desk.URLEnv+")")
+	url := cmp.Or(os.Getenv(call.URLEnv), call.DefaultURL)
+	f.StringVar(&o.url, "url", url, "address of the switch ("+call.URLEnv+")")
 	f.StringVar(&o.dir, "dir", "", "directory of the gates; needed")
 	f.StringVar(&o.tokenFile, "token-file", "",
-		"file with an operator's token for the first run (else "+desk.TokenEnv+")")
+		"file with an operator's token for the first run (else "+call.TokenEnv+")")
 	f.IntVar(&o.run.Taps, "taps", 100, "tap of the plan up to which each gate goes")
 	f.IntVar(&o.gate, "gate", 0, "number of the one gate to run, from 1; 0 for all")
 	f.IntVar(&o.first, "from-gate", 0, "number of the first gate to run")
@@ -122,7 +120,7 @@ func (o *flags) world(ctx context.Context) (*gatesim.World, error) {
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return w, err
 	}
-	token, err := desk.Token(o.tokenFile)
+	token, err := call.Token(o.tokenFile)
 	if err != nil {
 		return nil, err
 	}

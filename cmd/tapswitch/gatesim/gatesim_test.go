@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/sim/gatesim"
 )
 
@@ -73,7 +73,7 @@ func TestPrinting(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	t.Setenv(desk.TokenEnv, "")
+	t.Setenv(call.TokenEnv, "")
 	for name, args := range map[string][]string{
 		"no directory": {}, "arguments": {"--dir", t.TempDir(), "x"},
 		"nothing there and no token": {"--dir", t.TempDir()},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -107,13 +108,13 @@ func newOffice(t *testing.T, city string) *office {
 		handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(front.Close)
-	t.Setenv(desk.URLEnv, front.URL)
+	t.Setenv(call.URLEnv, front.URL)
 	o.as("li.lei", "desk")
 	return o
 }
 
 // as changes who types.
-func (o *office) as(name, roles string) { o.t.Setenv(desk.TokenEnv, name+"/"+roles) }
+func (o *office) as(name, roles string) { o.t.Setenv(call.TokenEnv, name+"/"+roles) }
 
 // run runs a command as the binary does.
 func run(t *testing.T, c *cobra.Command, stdin string, args ...string) (out string, code int) {

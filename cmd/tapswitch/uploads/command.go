@@ -1,7 +1,6 @@
 package uploads
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,42 +8,27 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/switch/upload/api"
 	"github.com/tapswitch/tapswitch/switch/upload/book"
 )
 
-const callMax = 40 * time.Second
-
 // client asks a running gate as an operator.
-type client struct {
-	url       string
-	tokenFile string
-	form      cli.Output
-}
+type client struct{ call.Client }
 
 // Command is the command of uploads.
 func Command() *cobra.Command {
-	d := &client{form: cli.Table}
+	d := new(client)
 	c := &cobra.Command{Use: "uploads", Short: "Off-line records: what arrived, is held, missing, suspicious",
 		Example: "  tapswitch uploads show GATE07\n  tapswitch uploads held\n" +
 			"  tapswitch uploads accept ID --reason 'gate log seen'"}
-	address := os.Getenv(desk.URLEnv)
-	if address == "" {
-		address = "http://127.0.0.1:8583"
-	}
-	c.PersistentFlags().StringVar(&d.url, "url", address, "address of the gate ("+desk.URLEnv+")")
-	c.PersistentFlags().StringVar(&d.tokenFile, "token-file", "",
-		"file with the operator's token (else "+desk.TokenEnv+")")
-	c.PersistentFlags().VarP(&d.form, "output", "o", "table or json")
+	d.Add(c)
 	c.AddCommand(
 		d.look("show TERMINAL", "What has arrived of a gate, against its own counters", "/gates/"),
 		d.look("module PSAM", "Missing sequence numbers of a security module", "/modules/"),
@@ -62,7 +46,7 @@ func (d *client) look(use, short, path string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cli.PrintJSON(c.OutOrStdout(), text)
+			return d.Print(c.OutOrStdout(), text, nil, nil)
 		}}
 }
 
@@ -113,7 +97,7 @@ func (d *client) decideCommand(name, short string, accept bool) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cli.PrintJSON(c.OutOrStdout(), text)
+			return d.Print(c.OutOrStdout(), text, nil, nil)
 		}}
 	c.Flags().StringVar(&reason, "reason", "", "why; for the audit trail")
 	return c
@@ -126,78 +110,20 @@ func (d *client) retryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cli.PrintJSON(c.OutOrStdout(), text)
+			return d.Print(c.OutOrStdout(), text, nil, nil)
 		}}
 }
 
 // table asks and prints rows, or the answer as it is.
 func (d *client) table(c *cobra.Command, path string, v any, rows func(io.Writer)) error {
 	text, err := d.call(c.Context(), http.MethodGet, path, nil)
-	if err != nil || d.form == cli.JSON {
-		if err == nil {
-			err = cli.PrintJSON(c.OutOrStdout(), text)
-		}
+	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("the gate's answer cannot be read: %w", err)
-	}
-	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 4, 2, ' ', 0)
-	rows(w)
-	return w.Flush()
+	return d.Print(c.OutOrStdout(), text, v, rows)
 }
 
-// call sends one request; an error answer becomes an error with its exit code.
+// call sends one request. Decisions look through the ledger, which takes longer than a look.
 func (d *client) call(ctx context.Context, method, path string, body any) (json.RawMessage, error) {
-	token, err := desk.Token(d.tokenFile)
-	if err != nil {
-		return nil, err
-	}
-	var payload io.Reader
-	if body != nil {
-		text, err := json.Marshal(body)
-		if err != nil {
-			return nil, fmt.Errorf("request: %w", err)
-		}
-		payload = bytes.NewReader(text)
-	}
-	ctx, cancel := context.WithTimeout(ctx, callMax)
-	defer cancel()
-	q, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(d.url, "/")+api.Prefix+path, payload)
-	if err != nil {
-		return nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("--url: %w", err))
-	}
-	q.Header.Set("Authorization", "Bearer "+token)
-	q.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(q)
-	if err != nil {
-		return nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("the gate does not answer: %w", err))
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, desk.AnswerMax))
-	if err != nil {
-		return nil, cli.WithCode(cli.ExitUnavailable, fmt.Errorf("the gate's answer broke off: %w", err))
-	}
-	return text, statusError(answer.StatusCode, text)
-}
-
-func statusError(status int, text []byte) error {
-	if status < http.StatusBadRequest {
-		return nil
-	}
-	var said struct {
-		Error struct{ Code, Message string }
-	}
-	_ = json.Unmarshal(text, &said)
-	err := fmt.Errorf("the gate answers %d %s: %s", status, said.Error.Code, said.Error.Message)
-	switch status {
-	case http.StatusNotFound:
-		return cli.WithCode(cli.ExitNotFound, err)
-	case http.StatusConflict, http.StatusUnprocessableEntity:
-		return cli.WithCode(cli.ExitConflict, err)
-	case http.StatusServiceUnavailable:
-		return cli.WithCode(cli.ExitUnavailable, err)
-	default:
-		return cli.WithCode(cli.ExitFailed, err)
-	}
+	return d.Send(ctx, call.Request{Method: method, Path: api.Prefix + path, Body: body, Wait: call.BulkWait})
 }

@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
-	"github.com/tapswitch/tapswitch/cmd/tapswitch/desk"
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/keyring/keyringtest"
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -43,7 +43,7 @@ func (s *said) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // run runs a command against a gate that answers so.
 func run(t *testing.T, gate *said, args ...string) (string, error) {
 	t.Helper()
-	t.Setenv(desk.TokenEnv, "secret")
+	t.Setenv(call.TokenEnv, "secret")
 	server := httptest.NewServer(gate)
 	defer server.Close()
 	c := Command()
@@ -89,7 +89,7 @@ func TestCommandsAsk(t *testing.T) {
 
 // An error answer becomes an exit code, with the gate's own words.
 func TestErrorsHaveExitCodes(t *testing.T) {
-	for status, code := range map[int]int{404: cli.ExitNotFound, 409: cli.ExitConflict, 422: cli.ExitConflict,
+	for status, code := range map[int]int{404: cli.ExitNotFound, 409: cli.ExitConflict, 422: cli.ExitFailed,
 		503: cli.ExitUnavailable, 403: cli.ExitFailed} {
 		_, err := run(t, &said{status: status, body: `{"error":{"code":"some_code","message":"some words"}}`}, "held")
 		if cli.Code(err) != code || !strings.Contains(err.Error(), "some_code: some words") {
