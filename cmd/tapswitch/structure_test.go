@@ -45,7 +45,8 @@ var lattice = map[string][]string{
 
 	// The words and the rules.
 	"switch/txn":     {"crypto/pan"},
-	"switch/card":    {"crypto/pan", "switch/txn"},
+	"switch/lease":   {"switch/txn"}, // how long a purse may be served off line
+	"switch/card":    {"crypto/pan", "switch/txn", "switch/lease"},
 	"switch/account": {"crypto/pan", "switch/txn", "switch/card"},
 	"switch/fare":    {"switch/txn", "switch/fare/price"},
 	// Tariffs with transfers, caps and passes: the price of a tap, the files, what imports them.
@@ -61,8 +62,8 @@ var lattice = map[string][]string{
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
 		"switch/blacklist/list/fuse"},
 	"switch/blacklist/list/fuse": {},
-	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/disruption", "switch/fare", "switch/fare/price", "switch/store"},
-	"switch/scheme":              {"crypto/pan", "switch/txn", "switch/account", "deploy"},
+	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/disruption", "switch/fare", "switch/fare/price", "switch/lease", "switch/store"},
+	"switch/scheme":              {"crypto/pan", "switch/txn", "switch/account", "switch/lease", "deploy"},
 	"switch/scheme/duty":         {},
 
 	// The hot stores. The local one keeps its list in the replica's compact table.
@@ -76,6 +77,8 @@ var lattice = map[string][]string{
 	// The edges.
 	"switch/gate/flat":    {"switch/txn"},
 	"switch/gate/counter": {},
+	"switch/gate/refusal": {"switch/txn"},
+	"switch/gate/fields":  {"switch/gate/flat", "switch/gate/refusal", "switch/txn"},
 	"switch/gate/adapt":   {},
 	// What gates work by, and the orders of degraded modes, which the engine may know too.
 	"switch/disruption":     {"switch/txn"},
@@ -86,8 +89,8 @@ var lattice = map[string][]string{
 	"switch/upload/book": {"crypto/pan", "crypto/purse", "switch/card", "switch/engine", "switch/gate/frame", "switch/store",
 		"switch/txn", "switch/upload"},
 	"switch/upload/api": {"switch/gate/frame", "switch/store", "switch/txn", "switch/upload", "switch/upload/book"},
-	"switch/gate": {"switch/gate/flat", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
-		"switch/blacklist", "switch/engine"},
+	"switch/gate": {"switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+		"switch/blacklist", "switch/engine", "switch/lease"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
 	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},
 	"switch/bank/link":    {},

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -149,43 +150,43 @@ func appendMember(dst []byte, name, value string) []byte {
 }
 
 // appendError appends {"error":{…}} for r.
-func appendError(dst []byte, r refusal, id txn.RequestID) []byte {
-	t := r.text()
-	dst = append(append(dst, `{"error":{"type":"`...), t.kind...)
-	dst = append(append(dst, `","code":"`...), t.name...)
-	dst = appendText(append(dst, `","message":`...), t.english)
-	dst = appendText(append(dst, `,"message_zh":`...), t.chinese)
-	dst = appendMember(dst, "param", r.param)
+func appendError(dst []byte, r refusal.Value, id txn.RequestID) []byte {
+	t := r.Text()
+	dst = append(append(dst, `{"error":{"type":"`...), t.Kind...)
+	dst = append(append(dst, `","code":"`...), t.Name...)
+	dst = appendText(append(dst, `","message":`...), t.English)
+	dst = appendText(append(dst, `,"message_zh":`...), t.Chinese)
+	dst = appendMember(dst, "param", r.Param)
 	if !id.IsZero() {
 		dst = id.Append(append(dst, `,"request_id":"`...))
 		dst = append(dst, '"')
 	}
-	if r.code == CounterTooLow {
-		dst = strconv.AppendUint(append(dst, `,"next_counter":`...), r.next, 10)
+	if r.Code == refusal.CounterTooLow {
+		dst = strconv.AppendUint(append(dst, `,"next_counter":`...), r.Next, 10)
 	}
-	dst = strconv.AppendBool(append(dst, `,"retryable":`...), t.retryable)
+	dst = strconv.AppendBool(append(dst, `,"retryable":`...), t.Retryable)
 	wait := 0
-	if t.retryable && t.status >= 429 {
-		wait = retryAfterMS
+	if t.Retryable && t.Status >= 429 {
+		wait = refusal.RetryAfterMS
 	}
 	dst = strconv.AppendInt(append(dst, `,"retry_after_ms":`...), int64(wait), 10)
 	return append(dst, `}}`...)
 }
 
 // answerRefusal makes r the answer of x and counts it.
-func (s *Server) answerRefusal(x *call, r refusal) {
+func (s *Server) answerRefusal(x *call, r refusal.Value) {
 	number := noRoute
 	if x.route != nil {
 		number = x.route.number
 	}
 	s.observeRefusal(number, r)
-	t := r.text()
-	x.status = t.status
+	t := r.Text()
+	x.status = t.Status
 	x.out = appendError(x.out[:0], r, x.id)
 	header := &x.http.Response.Header
-	switch t.status {
+	switch t.Status {
 	case fasthttp.StatusMethodNotAllowed:
-		header.Set(fasthttp.HeaderAllow, r.allow)
+		header.Set(fasthttp.HeaderAllow, r.Allow)
 	case fasthttp.StatusUnauthorized:
 		header.Set(fasthttp.HeaderWWWAuthenticate, challenge(x.route))
 	case fasthttp.StatusTooManyRequests, fasthttp.StatusServiceUnavailable:
@@ -202,10 +203,10 @@ func challenge(r *route) string {
 }
 
 // observeRefusal counts r, as the reason that it stands for where there is one.
-func (s *Server) observeRefusal(number Route, r refusal) {
-	if r.code == RequestRefused {
-		s.observer.Decided(number, r.reason)
+func (s *Server) observeRefusal(number Route, r refusal.Value) {
+	if r.Code == refusal.RequestRefused {
+		s.observer.Decided(number, r.Reason)
 		return
 	}
-	s.observer.Refused(number, r.code)
+	s.observer.Refused(number, r.Code)
 }

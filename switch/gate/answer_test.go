@@ -8,6 +8,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -76,14 +77,14 @@ func TestEveryErrorIsInTheContract(t *testing.T) {
 	c := loadContract(t)
 	schema := c.doc.Components.Schemas["Error"].Value
 	id, _ := txn.ParseRequestID("GATE01-3-42")
-	for _, code := range Codes() {
-		r := refusal{code: code, param: "amount", next: 7}
-		if code == RequestRefused {
+	for _, code := range refusal.Codes() {
+		r := refusal.Value{Code: code, Param: "amount", Next: 7}
+		if code == refusal.RequestRefused {
 			continue
 		}
 		validate(t, schema, appendError(nil, r, id))
-		validate(t, schema, appendError(nil, refusal{code: code, next: 1}, txn.RequestID{}))
-		if s := r.text().status; s < 400 || s > 599 {
+		validate(t, schema, appendError(nil, refusal.Value{Code: code, Next: 1}, txn.RequestID{}))
+		if s := r.Text().Status; s < 400 || s > 599 {
 			t.Errorf("%s: status %d", code, s)
 		}
 		if strings.ToLower(code.String()) != code.String() {
@@ -91,9 +92,9 @@ func TestEveryErrorIsInTheContract(t *testing.T) {
 		}
 	}
 	for _, reason := range txn.Reasons() {
-		r := refusal{code: RequestRefused, reason: reason}
+		r := refusal.Value{Code: refusal.RequestRefused, Reason: reason}
 		validate(t, schema, appendError(nil, r, id))
-		if s := r.text().status; s < 400 {
+		if s := r.Text().Status; s < 400 {
 			t.Errorf("%s as an error has status %d", reason, s)
 		}
 	}
@@ -107,38 +108,6 @@ func validate(t *testing.T, schema *openapi3.Schema, body []byte) {
 	}
 	if err := schema.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
 		t.Errorf("%v\n%s", err, body)
-	}
-}
-
-// TestCodesAreUnique: no two errors of the gate share a name.
-func TestCodesAreUnique(t *testing.T) {
-	seen := map[string]Code{}
-	for _, code := range Codes() {
-		if other, ok := seen[code.String()]; ok {
-			t.Errorf("codes %d and %d are both %s", code, other, code)
-		}
-		seen[code.String()] = code
-	}
-}
-
-// TestRetryable says which errors may be sent again as they are or signed anew; a terminal
-// that repeats others would never end.
-func TestRetryable(t *testing.T) {
-	want := "request_timeout counter_too_low clock_skew releases_full registry_conflict " +
-		"rate_limited overloaded not_ready outcome_unknown card_contended registry_unavailable"
-	var got []string
-	for _, code := range Codes() {
-		if (refusal{code: code}).text().retryable && code != RequestRefused {
-			got = append(got, code.String())
-		}
-	}
-	if strings.Join(got, " ") != want {
-		t.Errorf("retryable: %v", got)
-	}
-	for _, reason := range txn.Reasons() {
-		if reasonText(reason).retryable != (reasonText(reason).status == 503) {
-			t.Errorf("%s: retryable and status %d", reason, reasonText(reason).status)
-		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -57,44 +58,44 @@ type claim struct {
 
 // identify reads the claim and refuses what needs no look at the body: unknown and
 // revoked terminals, and a timestamp out of the window.
-func (s *Server) identify(ctx context.Context, x *call) (c claim, r refusal) {
+func (s *Server) identify(ctx context.Context, x *call) (c claim, r refusal.Value) {
 	c.credentials = readCredentials(&x.http.Request.Header)
 	switch {
 	case c.terminal == nil || c.timestamp == nil || c.counter == nil || c.signature == nil:
-		return c, refuse(SignatureMissing)
+		return c, refusal.For(refusal.SignatureMissing)
 	case c.doubled || !wellFormed(c.signature):
-		return c, refuse(SignatureMalformed)
+		return c, refusal.For(refusal.SignatureMalformed)
 	}
 	stamped, ok1 := parseUint(c.timestamp)
 	number, ok2 := parseUint(c.counter)
 	id, err := txn.ParseTerminalID(string(c.terminal))
 	if !ok1 || !ok2 || number == 0 || err != nil {
-		return c, refuse(SignatureMalformed)
+		return c, refusal.For(refusal.SignatureMalformed)
 	}
 	c.stamped, c.number = txn.Millis(stamped), number
 	skew := txn.Millis(s.limits.ClockSkew.Milliseconds())
 	if c.stamped < x.received-skew || c.stamped > x.received+skew {
-		return c, refuse(ClockSkew)
+		return c, refusal.For(refusal.ClockSkew)
 	}
 	c.from, c.setup, err = s.directory.find(ctx, id)
 	switch {
 	case errors.Is(err, errUnknownTerminal):
-		return c, refuse(TerminalUnknown)
+		return c, refusal.For(refusal.TerminalUnknown)
 	case err != nil:
 		return c, s.registryFault(err)
 	case c.setup.revoked:
-		return c, refuse(TerminalRevoked)
+		return c, refusal.For(refusal.TerminalRevoked)
 	}
-	return c, refusal{}
+	return c, refusal.Value{}
 }
 
 // verify checks the signature over the body and then uses its counter up: only the holder
 // of the key can do that.
-func (s *Server) verify(ctx context.Context, x *call, c *claim) refusal {
+func (s *Server) verify(ctx context.Context, x *call, c *claim) refusal.Value {
 	m := signed{method: x.http.Method(), path: x.http.Request.Header.RequestURI(), body: x.body,
 		terminal: c.terminal, timestamp: c.timestamp, counter: c.counter}
 	if !c.setup.verify(&m, c.signature, x.received) {
-		return refuse(SignatureInvalid)
+		return refusal.For(refusal.SignatureInvalid)
 	}
 	return s.useCounter(ctx, c.from, c.number)
 }
@@ -111,7 +112,7 @@ func (s *setup) verify(m *signed, signature []byte, now txn.Millis) bool {
 
 // useCounter marks counter n of t as used, reserving a block first where n is beyond what
 // is reserved, and takes a token of the terminal's rate.
-func (s *Server) useCounter(ctx context.Context, t *terminal, n uint64) refusal {
+func (s *Server) useCounter(ctx context.Context, t *terminal, n uint64) refusal.Value {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n > t.window.Ceiling() {
@@ -121,14 +122,14 @@ func (s *Server) useCounter(ctx context.Context, t *terminal, n uint64) refusal 
 	}
 	switch {
 	case t.window.TooLow(n):
-		return refusal{code: CounterTooLow, next: t.window.Next()}
+		return refusal.Value{Code: refusal.CounterTooLow, Next: t.window.Next()}
 	case !t.window.Use(n):
-		return refuse(SignatureReplayed)
+		return refusal.For(refusal.SignatureReplayed)
 	case s.rateEvery != 0 && !t.rate.Take(time.Now().UnixNano(), s.rateEvery,
 		s.limits.TerminalBurst):
-		return refuse(RateLimited)
+		return refusal.For(refusal.RateLimited)
 	}
-	return refusal{}
+	return refusal.Value{}
 }
 
 // reserveLocked makes counters up to at least n this process's own. What is found in the
@@ -169,13 +170,13 @@ func (s *Server) reserveLocked(ctx context.Context, t *terminal, n uint64) error
 }
 
 // registryFault turns a fault of the registry into a refusal; nothing was executed.
-func (s *Server) registryFault(err error) refusal {
+func (s *Server) registryFault(err error) refusal.Value {
 	if errors.Is(err, errSealed) {
 		s.log.Error("a terminal cannot be used", "error", err)
-		return refuse(Internal)
+		return refusal.For(refusal.Internal)
 	}
 	s.log.Warn("registry does not answer", "error", err)
-	return refuse(RegistryUnavailable)
+	return refusal.For(refusal.RegistryUnavailable)
 }
 
 // counterBlock is how many counters are reserved in the registry at once. A restart skips

@@ -26,7 +26,7 @@ func cardNumber(t testing.TB, digits string) pan.Number {
 
 // balanceBody is a request that changes nothing.
 func (r *rig) balanceBody(d *device) string {
-	return fields("id", r.id(d), "card", cardA, "service_time", r.serviceTime())
+	return fieldsOf("id", r.id(d), "card", cardA, "service_time", r.serviceTime())
 }
 
 func TestSignatureCoversEverything(t *testing.T) {
@@ -269,7 +269,7 @@ func TestChangesOfOtherProcesses(t *testing.T) {
 	late := &device{Signer: NewSigner("LATE", make([]byte, 32))}
 	expect(t, b.send(late, "/v1/balances", body), 401, "terminal_unknown")
 	a.desk(RoleVendor, "POST", "/v1/terminals/GATE01:revoke", "")
-	created := a.desk(RoleVendor, "PUT", "/v1/terminals/LATE", fields("kinds", allKinds()))
+	created := a.desk(RoleVendor, "PUT", "/v1/terminals/LATE", fieldsOf("kinds", allKinds()))
 	late = &device{Signer: NewSigner("LATE", unhex(t, created.field("key").(string)))}
 	eventually(t, "the other gate follows", func() bool {
 		return b.send(d, "/v1/balances", body).code() == "terminal_revoked" &&
@@ -347,7 +347,7 @@ func TestKindsOfTerminal(t *testing.T) {
 	r := newRig(t, nil)
 	d := r.terminalWith(Terminal{ID: "BUS1", Kinds: []string{"bus_boarding"}})
 	expect(t, r.send(d, "/v1/balances", r.balanceBody(d)), 403, "kind_not_permitted")
-	expect(t, r.send(d, "/v1/taps", fields("id", r.id(d), "kind", "metro_entry", "card", cardA,
+	expect(t, r.send(d, "/v1/taps", fieldsOf("id", r.id(d), "kind", "metro_entry", "card", cardA,
 		"service_time", r.serviceTime())), 403, "kind_not_permitted")
 	expect(t, r.send(d, "/v1/taps", r.tapBody(d, cardA)), 200, "card_unknown")
 }
@@ -362,7 +362,7 @@ func TestIDOfAnotherTerminal(t *testing.T) {
 // moves between the accounts of the original's terminal.
 func TestOriginalOfAnotherTerminal(t *testing.T) {
 	undo := func(r *rig, d *device, original string) reply {
-		return r.send(d, "/v1/reversals", fields("id", r.id(d), "card", cardA,
+		return r.send(d, "/v1/reversals", fieldsOf("id", r.id(d), "card", cardA,
 			"original", original, "service_time", r.serviceTime()))
 	}
 	r := newRig(t, nil)

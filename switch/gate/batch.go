@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -11,51 +13,51 @@ import (
 // no request; it never concerns the others.
 type batch struct {
 	requests []txn.Request // one an entry; zero where refused
-	refusals []refusal
+	refusals []refusal.Value
 	ids      []txn.RequestID
 	answers  []engine.Answer // of the entries that were read, in order
 }
 
 // readEntry reads one entry of a batch into r.
-type readEntry func(x *call, entry []byte, r *txn.Request) refusal
+type readEntry func(x *call, entry []byte, r *txn.Request) refusal.Value
 
 // tapBatch serves POST /v1/taps:batch.
-func (s *Server) tapBatch(x *call) refusal {
+func (s *Server) tapBatch(x *call) refusal.Value {
 	return s.serveBatch(x, "taps", s.readTap, s.appendDecision)
 }
 
 // serveBatch reads all entries, executes those that could be read as one list, and answers
 // each.
 func (s *Server) serveBatch(x *call, name string, read readEntry,
-	answer func([]byte, *txn.Request, *engine.Answer) []byte) refusal {
-	entries, r := splitBatch(x.body, name, nil)
-	if r.isSet() {
+	answer func([]byte, *txn.Request, *engine.Answer) []byte) refusal.Value {
+	entries, r := fields.Split(x.body, name, nil)
+	if r.IsSet() {
 		return r
 	}
 	if !s.admission.workOnBatch(x.ctx) {
-		return refuse(Overloaded)
+		return refusal.For(refusal.Overloaded)
 	}
 	defer s.admission.leaveBatch()
 	b := s.readBatch(x, entries, read)
 	x.mark(StageParse)
 	list := make([]*txn.Request, 0, len(entries))
 	for i := range b.requests {
-		if !b.refusals[i].isSet() {
+		if !b.refusals[i].IsSet() {
 			b.refusals[i] = s.claimed(&b.requests[i])
 		}
-		if !b.refusals[i].isSet() {
+		if !b.refusals[i].IsSet() {
 			list = append(list, &b.requests[i])
 		}
 	}
 	b.answers = s.engine.AuthorizeAll(x.ctx, list)
 	x.mark(StageDecide)
 	s.answerBatch(x, b, answer)
-	return refusal{}
+	return refusal.Value{}
 }
 
 func (s *Server) readBatch(x *call, entries [][]byte, read readEntry) *batch {
 	b := &batch{requests: make([]txn.Request, len(entries)),
-		refusals: make([]refusal, len(entries)), ids: make([]txn.RequestID, len(entries))}
+		refusals: make([]refusal.Value, len(entries)), ids: make([]txn.RequestID, len(entries))}
 	for i, entry := range entries {
 		x.id = txn.RequestID{}
 		b.refusals[i] = read(x, entry, &b.requests[i])
@@ -76,13 +78,13 @@ func (s *Server) answerBatch(x *call, b *batch,
 		}
 		r := b.refusals[i]
 		var a *engine.Answer
-		if !r.isSet() {
+		if !r.IsSet() {
 			a = &b.answers[decided]
 			decided++
 			r = s.verdict(&b.requests[i], a)
 		}
 		switch {
-		case r.isSet():
+		case r.IsSet():
 			failed++
 			s.observeRefusal(x.route.number, r)
 			x.out = appendError(x.out, r, b.ids[i])

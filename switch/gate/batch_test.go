@@ -137,7 +137,7 @@ func TestBatchAsUsual(t *testing.T) {
 	number := func(i int) string { return fmt.Sprintf("31048000000%05d", i) }
 	var b strings.Builder
 	for i := range cards {
-		b.WriteString(fields("card", number(i), "apps", []string{"all"}, "rider", "ordinary") + ",")
+		b.WriteString(fieldsOf("card", number(i), "apps", []string{"all"}, "rider", "ordinary") + ",")
 	}
 	a := r.desk(RoleDesk, "POST", "/v1/cards:batch", `{"cards":[`+strings.TrimSuffix(b.String(), ",")+`]}`)
 	if got := readBatchAnswer(t, a); got.Accepted != cards {
@@ -145,7 +145,7 @@ func TestBatchAsUsual(t *testing.T) {
 	}
 	b.Reset()
 	for i := range BatchMax {
-		b.WriteString(fields("id", r.id(d), "kind", "bus_boarding", "card", number(i%cards),
+		b.WriteString(fieldsOf("id", r.id(d), "kind", "bus_boarding", "card", number(i%cards),
 			"service_time", r.serviceTime(), "full_fare", 0, "charged", 0) + ",")
 	}
 	a = r.send(d, "/v1/taps:batch", `{"taps":[`+strings.TrimSuffix(b.String(), ",")+`]}`)
@@ -171,7 +171,7 @@ func TestBatchVerdicts(t *testing.T) {
 
 func TestEnrolBatchEntries(t *testing.T) {
 	r := newRig(t, nil)
-	card := fields("card", cardA, "apps", []string{"all"}, "rider", "ordinary")
+	card := fieldsOf("card", cardA, "apps", []string{"all"}, "rider", "ordinary")
 	a := r.desk(RoleDesk, "POST", "/v1/cards:batch",
 		`{"cards":[`+card+`,`+card+`,{"card":"x"}]}`)
 	b := readBatchAnswer(t, a)

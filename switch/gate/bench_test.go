@@ -12,6 +12,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -157,12 +158,12 @@ func BenchmarkTapStages(b *testing.B) {
 // BenchmarkParseTap measures the parser.
 func BenchmarkParseTap(b *testing.B) {
 	body := newTapper(nil, nil).body
-	var o object
+	var o fields.Object
 	b.ReportAllocs()
 	b.SetBytes(int64(len(body)))
 	for b.Loop() {
-		if r := o.parse(body, tapSchema()); r.isSet() {
-			b.Fatal(r.code)
+		if r := o.Parse(body, tapSchema()); r.IsSet() {
+			b.Fatal(r.Code)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
 )
 
 // canary is a card number that must not show up anywhere; spelled is how it might hide.
@@ -39,15 +41,15 @@ func TestCardNumberNeverShows(t *testing.T) {
 		"/v1/reversals": {"original", "GATE01-1-1"},
 		"/v1/balances":  {},
 	} {
-		body := fields(append(own(), more...)...)
+		body := fieldsOf(append(own(), more...)...)
 		check(path, r.send(d, path, body))
 		check(path+" cut", r.send(d, path, body[:len(body)-1]))
 		check(path+" tail", r.send(d, path, body+canary))
 		check(path+" unsigned", r.do("POST", path, body, nil))
-		for f := range fieldEnd { // the number in every field, known or not
-			check(path+" "+f.String(), r.send(d, path, fields(append(own(), f.String(), canary)...)))
+		for f := range fields.End { // the number in every field, known or not
+			check(path+" "+f.String(), r.send(d, path, fieldsOf(append(own(), f.String(), canary)...)))
 		}
-		check(path+" name", r.send(d, path, fields(append(own(), canary, 1)...)))
+		check(path+" name", r.send(d, path, fieldsOf(append(own(), canary, 1)...)))
 		check(path+" batch", r.send(d, path+":batch", `{"taps":[`+body+`,`+canary+`]}`))
 		for _, name := range []string{HeaderTerminal, HeaderCounter, HeaderTimestamp,
 			HeaderSignature, "Content-Type", "X-Card"} {
@@ -64,12 +66,12 @@ func TestCardNumberNeverShows(t *testing.T) {
 				method = "PUT"
 			}
 			for _, body := range []string{
-				fields("card", canary, "apps", []string{"all"}, "rider", "ordinary"),
-				fields("card", canary), fields("card", canary, "reason", "lost", "note", "n"),
-				fields("card", canary, "reason", "lost", "note", canary),
-				fields("card", canary, "note", "n"), fields("token", canary, "note", canary),
-				fields("kinds", []string{canary}), fields("kinds", []string{"load"}, "station", canary),
-				`{"cards":[` + fields("card", canary) + `]}`, canary,
+				fieldsOf("card", canary, "apps", []string{"all"}, "rider", "ordinary"),
+				fieldsOf("card", canary), fieldsOf("card", canary, "reason", "lost", "note", "n"),
+				fieldsOf("card", canary, "reason", "lost", "note", canary),
+				fieldsOf("card", canary, "note", "n"), fieldsOf("token", canary, "note", canary),
+				fieldsOf("kinds", []string{canary}), fieldsOf("kinds", []string{"load"}, "station", canary),
+				`{"cards":[` + fieldsOf("card", canary) + `]}`, canary,
 			} {
 				check(path, r.desk(role, method, path, body))
 			}
@@ -127,7 +129,7 @@ func TestWipe(t *testing.T) {
 	p.prepare()
 	x := &call{}
 	x.reset(&p.ctx)
-	if r, _ := s.serve(x); r.isSet() {
+	if r, _ := s.serve(x); r.IsSet() {
 		t.Fatal(r)
 	}
 	s.send(x)

@@ -9,6 +9,8 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -41,7 +43,7 @@ func (c *contract) check(t testing.TB, method, path string, a reply) {
 	t.Helper()
 	schema := c.doc.Components.Schemas["Error"].Value
 	route, _, why := c.routing.find([]byte(method), []byte(path))
-	if !why.isSet() {
+	if !why.IsSet() {
 		response := c.operation(route).Responses.Value(strconv.Itoa(a.status))
 		if response == nil {
 			t.Fatalf("%s: status %d is not in the file: %s", route, a.status, a.body)
@@ -128,14 +130,15 @@ func checkOperationOf(t *testing.T, r *route, o *openapi3.Operation) {
 		return
 	}
 	schema := o.RequestBody.Value.Content["application/json"].Schema.Value
-	for f := range fieldEnd {
-		if _, ok := schema.Properties[f.String()]; ok != r.schema.allowed.has(f) {
-			t.Errorf("%s: field %s: file %v, served %v", r, f, ok, r.schema.allowed.has(f))
+	for f := range fields.End {
+		may, _ := r.schema.Takes(f)
+		if _, ok := schema.Properties[f.String()]; ok != may {
+			t.Errorf("%s: field %s: file %v, served %v", r, f, ok, may)
 		}
 	}
 	for _, name := range schema.Required {
-		f, ok := fieldOf([]byte(name))
-		if !ok || !r.schema.required.has(f) {
+		f, ok := fields.Named([]byte(name))
+		if _, must := r.schema.Takes(f); !ok || !must {
 			t.Errorf("%s: field %s is required in the file alone", r, name)
 		}
 	}
@@ -146,23 +149,23 @@ func TestOpenAPILimits(t *testing.T) {
 	c := loadContract(t)
 	for i := range c.routing.table {
 		r := &c.routing.table[i]
-		if r.schema.allowed == 0 || r.bodyMax == batchBodyMax {
+		if !r.schema.Allows() || r.bodyMax == batchBodyMax {
 			continue
 		}
 		body := c.operation(r).RequestBody.Value.Content["application/json"].Schema.Value
-		for f := range fieldEnd {
+		for f := range fields.End {
 			p := body.Properties[f.String()]
 			if p == nil {
 				continue
 			}
-			spec := fieldSpecs[f]
+
 			switch {
-			case spec.form == formText && p.Value.MaxLength != nil:
-				if int64(*p.Value.MaxLength) != spec.max {
-					t.Errorf("%s %s: length %d, file %d", r, f, spec.max, *p.Value.MaxLength)
+			case f.IsText() && p.Value.MaxLength != nil:
+				if int64(*p.Value.MaxLength) != f.Most() {
+					t.Errorf("%s %s: length %d, file %d", r, f, f.Most(), *p.Value.MaxLength)
 				}
-			case spec.form == formAmount || spec.form == formNumber:
-				if p.Value.Max == nil || int64(*p.Value.Max) != spec.max || *p.Value.Min != 0 {
+			case f.IsNumber():
+				if p.Value.Max == nil || int64(*p.Value.Max) != f.Most() || *p.Value.Min != 0 {
 					t.Errorf("%s %s: bounds differ from the file's", r, f)
 				}
 			}
@@ -197,8 +200,8 @@ func TestServedDocuments(t *testing.T) {
 			t.Errorf("incomplete: %+v", e)
 		}
 	}
-	for _, code := range Codes() {
-		if code != RequestRefused && listed[code.String()] == 0 {
+	for _, code := range refusal.Codes() {
+		if code != refusal.RequestRefused && listed[code.String()] == 0 {
 			t.Errorf("%s is not in the catalogue", code)
 		}
 	}

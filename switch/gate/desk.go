@@ -10,6 +10,8 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -28,14 +30,14 @@ func (s *Server) deskRequest(x *call, r *txn.Request, kind txn.Kind) {
 }
 
 // enrol serves POST /v1/cards.
-func (s *Server) enrol(x *call) refusal {
-	if r := s.readCardholder(x, x.body, &x.request); r.isSet() {
+func (s *Server) enrol(x *call) refusal.Value {
+	if r := s.readCardholder(x, x.body, &x.request); r.IsSet() {
 		return r
 	}
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, &x.request)
 	x.mark(StageDecide)
-	if r := s.verdict(&x.request, &a); r.isSet() {
+	if r := s.verdict(&x.request, &a); r.IsSet() {
 		return r
 	}
 	s.observer.Decided(x.route.number, a.Decision.Reason)
@@ -44,66 +46,66 @@ func (s *Server) enrol(x *call) refusal {
 	}
 	s.audit(x, "enrol", &x.request, a.Decision.Reason)
 	x.out = s.appendEnrolment(x.out, &x.request, &a)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // enrolBatch serves POST /v1/cards:batch.
-func (s *Server) enrolBatch(x *call) refusal {
+func (s *Server) enrolBatch(x *call) refusal.Value {
 	r := s.serveBatch(x, "cards", s.readCardholder, s.appendEnrolment)
-	if !r.isSet() {
+	if !r.IsSet() {
 		s.log.Info("operator", "actor", x.actor.Name, "action", "enrol_batch")
 	}
 	return r
 }
 
 // readCardholder reads one card to enrol.
-func (s *Server) readCardholder(x *call, body []byte, r *txn.Request) refusal {
+func (s *Server) readCardholder(x *call, body []byte, r *txn.Request) refusal.Value {
 	o := &x.object
-	if why := o.parse(body, x.route.schema); why.isSet() {
+	if why := o.Parse(body, x.route.schema); why.IsSet() {
 		return why
 	}
 	s.deskRequest(x, r, txn.Enrol)
-	if why := s.readCard(o, r); why.isSet() {
+	if why := s.readCard(o, r); why.IsSet() {
 		return why
 	}
-	var why refusal
-	if r.Enrolment.Apps, why = parseApps(o, fieldApps); why.isSet() {
+	var why refusal.Value
+	if r.Enrolment.Apps, why = parseApps(o, fields.Apps); why.IsSet() {
 		return why
 	}
 	var ok bool
-	if r.Enrolment.Rider, ok = txn.ParseRiderCategory(string(o.bytes(fieldRider))); !ok {
-		return refuseField(FieldInvalid, fieldRider.String())
+	if r.Enrolment.Rider, ok = txn.ParseRiderCategory(string(o.Bytes(fields.Rider))); !ok {
+		return refusal.Field(refusal.FieldInvalid, fields.Rider.String())
 	}
-	if day := o.bytes(fieldExpiresOn); day != nil {
+	if day := o.Bytes(fields.ExpiresOn); day != nil {
 		date, err := txn.ParseBusinessDate(string(day))
 		if err != nil || len(day) != len("2006-01-02") {
-			return refuseField(TimeInvalid, fieldExpiresOn.String())
+			return refusal.Field(refusal.TimeInvalid, fields.ExpiresOn.String())
 		}
 		r.Enrolment.ExpiresOn = date
 	}
-	if issuer := o.bytes(fieldIssuer); issuer != nil {
+	if issuer := o.Bytes(fields.Issuer); issuer != nil {
 		if !plainParam(issuer) || holdsNumber(issuer) {
-			return refuseField(FieldInvalid, fieldIssuer.String())
+			return refusal.Field(refusal.FieldInvalid, fields.Issuer.String())
 		}
 		r.Enrolment.Issuer = string(issuer)
 	}
-	return refusal{}
+	return refusal.Value{}
 }
 
 // parseApps reads a list of applications; it must name one at least.
-func parseApps(o *object, f field) (txn.App, refusal) {
+func parseApps(o *fields.Object, f fields.Field) (txn.App, refusal.Value) {
 	var apps txn.App
-	for _, name := range o.list(f) {
+	for _, name := range o.List(f) {
 		app, err := txn.ParseApp(string(name))
 		if err != nil {
-			return 0, refuseField(FieldInvalid, f.String())
+			return 0, refusal.Field(refusal.FieldInvalid, f.String())
 		}
 		apps |= app
 	}
 	if apps == 0 {
-		return 0, refuseField(FieldInvalid, f.String())
+		return 0, refusal.Field(refusal.FieldInvalid, f.String())
 	}
-	return apps, refusal{}
+	return apps, refusal.Value{}
 }
 
 // appendEnrolment appends the answer to an enrolment.
@@ -117,46 +119,46 @@ func (s *Server) appendEnrolment(dst []byte, r *txn.Request, a *engine.Answer) [
 func appendToken(dst []byte, t pan.Token) []byte { return appendText(dst, t.String()) }
 
 // chosenCard reads the card of a desk call, given by number or by token.
-func (s *Server) chosenCard(o *object, r *txn.Request) refusal {
+func (s *Server) chosenCard(o *fields.Object, r *txn.Request) refusal.Value {
 	switch {
-	case o.has(fieldCard) && o.has(fieldToken):
-		return refuseField(FieldConflict, fieldToken.String())
-	case o.has(fieldCard):
+	case o.Has(fields.Card) && o.Has(fields.Token):
+		return refusal.Field(refusal.FieldConflict, fields.Token.String())
+	case o.Has(fields.Card):
 		return s.readCard(o, r)
-	case !o.has(fieldToken):
-		return refuseField(MissingField, fieldCard.String())
+	case !o.Has(fields.Token):
+		return refusal.Field(refusal.MissingField, fields.Card.String())
 	}
-	token, err := pan.ParseToken(string(o.bytes(fieldToken)))
+	token, err := pan.ParseToken(string(o.Bytes(fields.Token)))
 	if err != nil || token.IsZero() {
-		return refuseField(CardNumberInvalid, fieldToken.String())
+		return refusal.Field(refusal.CardNumberInvalid, fields.Token.String())
 	}
 	r.Card = token
-	return refusal{}
+	return refusal.Value{}
 }
 
 // lookupCard serves POST /v1/cards:lookup.
-func (s *Server) lookupCard(x *call) refusal {
-	if r := x.object.parse(x.body, x.route.schema); r.isSet() {
+func (s *Server) lookupCard(x *call) refusal.Value {
+	if r := x.object.Parse(x.body, x.route.schema); r.IsSet() {
 		return r
 	}
 	var r txn.Request
-	if why := s.readCard(&x.object, &r); why.isSet() {
+	if why := s.readCard(&x.object, &r); why.IsSet() {
 		return why
 	}
 	return s.tellCard(x, r.Card)
 }
 
 // showCard serves GET /v1/cards/{token}.
-func (s *Server) showCard(x *call) refusal {
+func (s *Server) showCard(x *call) refusal.Value {
 	token, err := pan.ParseToken(string(x.param))
 	if err != nil || token.IsZero() {
-		return refuseField(CardNumberInvalid, fieldToken.String())
+		return refusal.Field(refusal.CardNumberInvalid, fields.Token.String())
 	}
 	return s.tellCard(x, token)
 }
 
 // tellCard answers with everything that the desk may know of a card.
-func (s *Server) tellCard(x *call, token pan.Token) refusal {
+func (s *Server) tellCard(x *call, token pan.Token) refusal.Value {
 	entry, frozen, err := s.entries.Entry(x.ctx, token)
 	if err != nil {
 		return s.storeFault(err)
@@ -169,10 +171,10 @@ func (s *Server) tellCard(x *call, token pan.Token) refusal {
 	if loaded.Version > 0 {
 		if err := state.Decode(loaded.State); err != nil {
 			s.log.Error("card cannot be read", "token", token.String(), "error", err)
-			return refuse(Internal)
+			return refusal.For(refusal.Internal)
 		}
 	} else if !frozen {
-		return refuse(CardUnknown)
+		return refusal.For(refusal.CardUnknown)
 	}
 	s.log.Info("operator", "actor", x.actor.Name, "action", "lookup",
 		"token", token.String(), "last4", state.Last4.String())
@@ -182,12 +184,12 @@ func (s *Server) tellCard(x *call, token pan.Token) refusal {
 		x.out = appendEntry(append(x.out, `,"frozen":`...), &entry)
 	}
 	x.out = append(x.out, '}')
-	return refusal{}
+	return refusal.Value{}
 }
 
-func (s *Server) storeFault(err error) refusal {
+func (s *Server) storeFault(err error) refusal.Value {
 	s.log.Warn("store does not answer", "error", err)
-	return refusal{code: RequestRefused, reason: txn.StoreUnavailable}
+	return refusal.Value{Code: refusal.RequestRefused, Reason: txn.StoreUnavailable}
 }
 
 // appendCardState appends the fields of a card; an unknown card says so and no more.
@@ -231,24 +233,24 @@ func appendEntry(dst []byte, e *store.Entry) []byte {
 }
 
 // freeze serves POST /v1/freezes. One person suffices, and a repeat is no error.
-func (s *Server) freeze(x *call) refusal {
+func (s *Server) freeze(x *call) refusal.Value {
 	r := &x.request
-	if why := s.readFreeze(x, r); why.isSet() {
+	if why := s.readFreeze(x, r); why.IsSet() {
 		return why
 	}
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, r)
 	x.mark(StageDecide)
-	if why := s.verdict(&x.request, &a); why.isSet() {
+	if why := s.verdict(&x.request, &a); why.IsSet() {
 		s.log.Warn("operator", "actor", x.actor.Name, "action", "freeze",
-			"token", r.Card.String(), "failed", why.text().name)
+			"token", r.Card.String(), "failed", why.Text().Name)
 		return why
 	}
 	s.observer.Decided(x.route.number, a.Decision.Reason)
 	s.audit(x, "freeze", r, a.Decision.Reason)
 	already := a.Decision.Reason == txn.AlreadyListed
 	if !already && a.Decision.Outcome != txn.Approved {
-		return refusal{code: RequestRefused, reason: a.Decision.Reason}
+		return refusal.Value{Code: refusal.RequestRefused, Reason: a.Decision.Reason}
 	}
 	x.out = appendToken(append(x.out, `{"token":`...), r.Card)
 	x.out = strconv.AppendBool(append(x.out, `,"frozen":true,"already":`...), already)
@@ -259,42 +261,42 @@ func (s *Server) freeze(x *call) refusal {
 		x.out = appendInstant(append(x.out, `,"since":`...), e.Since)
 	}
 	x.out = append(appendRecord(x.out, &a), '}')
-	return refusal{}
+	return refusal.Value{}
 }
 
-func (s *Server) readFreeze(x *call, r *txn.Request) refusal {
+func (s *Server) readFreeze(x *call, r *txn.Request) refusal.Value {
 	o := &x.object
-	if why := o.parse(x.body, x.route.schema); why.isSet() {
+	if why := o.Parse(x.body, x.route.schema); why.IsSet() {
 		return why
 	}
 	s.deskRequest(x, r, txn.Freeze)
-	if why := s.chosenCard(o, r); why.isSet() {
+	if why := s.chosenCard(o, r); why.IsSet() {
 		return why
 	}
-	reason, err := txn.ParseFreezeReason(string(o.bytes(fieldReason)))
+	reason, err := txn.ParseFreezeReason(string(o.Bytes(fields.Reason)))
 	if err != nil {
-		return refuseField(FieldInvalid, fieldReason.String())
+		return refusal.Field(refusal.FieldInvalid, fields.Reason.String())
 	}
 	r.Listing.Mark = txn.Mark{Reason: reason, Scope: txn.AppAll}
-	if o.has(fieldScope) {
-		var why refusal
-		if r.Listing.Mark.Scope, why = parseApps(o, fieldScope); why.isSet() {
+	if o.Has(fields.Scope) {
+		var why refusal.Value
+		if r.Listing.Mark.Scope, why = parseApps(o, fields.Scope); why.IsSet() {
 			return why
 		}
 	}
 	r.Listing.Note, err = readNote(o)
 	if err != nil {
-		return refuseField(FieldInvalid, fieldNote.String())
+		return refusal.Field(refusal.FieldInvalid, fields.Note.String())
 	}
-	return refusal{}
+	return refusal.Value{}
 }
 
 var errNote = errors.New("a note must not hold a card number or control characters")
 
 // readNote reads a case or form number. Notes are kept in the ledger, so a card number in
 // one is refused.
-func readNote(o *object) (string, error) {
-	note := o.bytes(fieldNote)
+func readNote(o *fields.Object) (string, error) {
+	note := o.Bytes(fields.Note)
 	if holdsNumber(note) || slices.ContainsFunc(note, func(c byte) bool { return c < ' ' }) {
 		return "", errNote
 	}

@@ -159,7 +159,7 @@ func TestCreateOperatorRefuses(t *testing.T) {
 // TestEnrol enrols, refuses a second time, and shows the card.
 func TestEnrol(t *testing.T) {
 	r := newRig(t, nil)
-	body := fields("card", cardA, "apps", []string{"transit", "purse"}, "rider", "student",
+	body := fieldsOf("card", cardA, "apps", []string{"transit", "purse"}, "rider", "student",
 		"expires_on", "2036-11-20", "issuer", "SZT")
 	a := r.desk(RoleAdmin, "POST", "/v1/cards", body)
 	token := r.o.Tokenizer.Token(cardNumber(t, cardA)).String()
@@ -215,7 +215,7 @@ func TestFreezeStopsTheCard(t *testing.T) {
 	r := newRig(t, nil)
 	d := r.terminal("GATE01")
 	r.enrol(d, cardA)
-	body := fields("card", cardA, "reason", "lost", "note", "case 12")
+	body := fieldsOf("card", cardA, "reason", "lost", "note", "case 12")
 	a := r.desk(RoleDesk, "POST", "/v1/freezes", body)
 	if a.status != 200 || a.field("frozen") != true || a.field("already") != false ||
 		a.field("record") == nil || a.field("since") == nil {
@@ -223,22 +223,22 @@ func TestFreezeStopsTheCard(t *testing.T) {
 	}
 	token := a.field("token").(string)
 	expect(t, r.send(d, "/v1/taps", r.tapBody(d, cardA)), 200, "card_frozen")
-	a = r.desk(RoleDesk, "POST", "/v1/freezes", fields("token", token, "reason", "lost"))
+	a = r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("token", token, "reason", "lost"))
 	if a.status != 200 || a.field("already") != true || a.field("record") != nil {
 		t.Error(a)
 	}
-	a = r.desk(RoleViewer, "POST", "/v1/cards:lookup", fields("card", cardA))
+	a = r.desk(RoleViewer, "POST", "/v1/cards:lookup", fieldsOf("card", cardA))
 	frozen := a.field("frozen").(map[string]any)
 	if frozen["reason"] != "lost" || frozen["actor"] != "test.desk" || frozen["note"] != "case 12" {
 		t.Errorf("entry %v", frozen)
 	}
 	// A card that nobody enrolled can be frozen too.
-	a = r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardC, "reason", "risk",
+	a = r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardC, "reason", "risk",
 		"scope", []string{"purse"}))
 	if a.status != 200 {
 		t.Error(a)
 	}
-	a = r.desk(RoleViewer, "POST", "/v1/cards:lookup", fields("card", cardC))
+	a = r.desk(RoleViewer, "POST", "/v1/cards:lookup", fieldsOf("card", cardC))
 	if a.field("known") != false || a.field("frozen") == nil {
 		t.Error(a)
 	}
@@ -252,17 +252,17 @@ func TestFreezeInput(t *testing.T) {
 	r := newRig(t, nil)
 	token := strings.Repeat("ab", 16)
 	for _, c := range []struct{ body, code, param string }{
-		{fields("reason", "lost"), "missing_field", "card"},
-		{fields("card", cardA), "missing_field", "reason"},
-		{fields("card", cardA, "token", token, "reason", "lost"), "field_conflict", "token"},
-		{fields("token", strings.Repeat("0", 32), "reason", "lost"), "card_number_invalid", "token"},
-		{fields("token", "xyz", "reason", "lost"), "card_number_invalid", "token"},
-		{fields("token", token, "reason", "not_frozen"), "field_invalid", "reason"},
-		{fields("token", token, "reason", "angry"), "field_invalid", "reason"},
-		{fields("token", token, "reason", "lost", "scope", []string{"x"}), "field_invalid", "scope"},
-		{fields("token", token, "reason", "lost", "note", "card "+cardA), "field_invalid", "note"},
-		{fields("token", token, "reason", "lost", "note", "a\nb"), "field_invalid", "note"},
-		{fields("token", token, "reason", "lost", "note", strings.Repeat("x", 129)), "field_too_long", "note"},
+		{fieldsOf("reason", "lost"), "missing_field", "card"},
+		{fieldsOf("card", cardA), "missing_field", "reason"},
+		{fieldsOf("card", cardA, "token", token, "reason", "lost"), "field_conflict", "token"},
+		{fieldsOf("token", strings.Repeat("0", 32), "reason", "lost"), "card_number_invalid", "token"},
+		{fieldsOf("token", "xyz", "reason", "lost"), "card_number_invalid", "token"},
+		{fieldsOf("token", token, "reason", "not_frozen"), "field_invalid", "reason"},
+		{fieldsOf("token", token, "reason", "angry"), "field_invalid", "reason"},
+		{fieldsOf("token", token, "reason", "lost", "scope", []string{"x"}), "field_invalid", "scope"},
+		{fieldsOf("token", token, "reason", "lost", "note", "card "+cardA), "field_invalid", "note"},
+		{fieldsOf("token", token, "reason", "lost", "note", "a\nb"), "field_invalid", "note"},
+		{fieldsOf("token", token, "reason", "lost", "note", strings.Repeat("x", 129)), "field_too_long", "note"},
 	} {
 		a := r.desk(RoleDesk, "POST", "/v1/freezes", c.body)
 		if a.status != 400 || a.code() != c.code || a.field("param") != c.param {
@@ -273,14 +273,14 @@ func TestFreezeInput(t *testing.T) {
 
 func TestCardState(t *testing.T) {
 	r := newRig(t, nil)
-	expect(t, r.desk(RoleViewer, "POST", "/v1/cards:lookup", fields("card", cardA)), 404,
+	expect(t, r.desk(RoleViewer, "POST", "/v1/cards:lookup", fieldsOf("card", cardA)), 404,
 		"card_unknown")
 	expect(t, r.desk(RoleViewer, "GET", "/v1/cards/abc", ""), 400, "card_number_invalid")
 	d := r.terminal("GATE01")
 	r.enrol(d, cardA)
-	r.send(d, "/v1/taps", fields("id", r.id(d), "kind", "metro_entry", "card", cardA,
+	r.send(d, "/v1/taps", fieldsOf("id", r.id(d), "kind", "metro_entry", "card", cardA,
 		"service_time", r.serviceTime(), "station", `B "2"`, "line", "人民"))
-	a := r.desk(RoleViewer, "POST", "/v1/cards:lookup", fields("card", cardA))
+	a := r.desk(RoleViewer, "POST", "/v1/cards:lookup", fieldsOf("card", cardA))
 	journey, _ := a.field("journey").(map[string]any)
 	if journey["station"] != `B "2"` || journey["line"] != "人民" || journey["operator"] != "M5" {
 		t.Errorf("journey %v", journey)
@@ -291,7 +291,7 @@ func TestCardState(t *testing.T) {
 		}
 		return storetest.NoFault
 	})
-	expect(t, r.desk(RoleViewer, "POST", "/v1/cards:lookup", fields("card", cardA)), 503,
+	expect(t, r.desk(RoleViewer, "POST", "/v1/cards:lookup", fieldsOf("card", cardA)), 503,
 		"store_unavailable")
 }
 
@@ -302,9 +302,9 @@ func TestReleaseTakesTwo(t *testing.T) {
 	d := r.terminal("GATE01")
 	r.enrol(d, cardA)
 	both := r.person("both", RoleDesk, RoleDeskConfirm)
-	ask := fields("card", cardA, "note", "form 7")
+	ask := fieldsOf("card", cardA, "note", "form 7")
 	expect(t, r.desk(RoleDesk, "POST", "/v1/releases", ask), 409, "card_not_frozen")
-	r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardA, "reason", "lost"))
+	r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"))
 	a := r.do("POST", "/v1/releases", ask, bearer(both))
 	if a.status != 202 || a.field("status") != "waiting_for_second_person" {
 		t.Fatal(a)
@@ -339,8 +339,8 @@ func TestReleaseTakesTwo(t *testing.T) {
 // TestReleaseExpires and TestReleaseOfAnotherFreeze: an old consent does not open a card.
 func TestReleaseExpires(t *testing.T) {
 	r := newRig(t, nil)
-	r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardA, "reason", "lost"))
-	a := r.desk(RoleDesk, "POST", "/v1/releases", fields("card", cardA, "note", "n"))
+	r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"))
+	a := r.desk(RoleDesk, "POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"))
 	path := "/v1/releases/" + a.field("release").(string) + "/confirm"
 	r.skew.Store(DefaultLimits().ReleaseWait.Milliseconds())
 	expect(t, r.desk(RoleDeskConfirm, "POST", path, ""), 409, "release_not_pending")
@@ -353,9 +353,9 @@ func TestReleaseExpires(t *testing.T) {
 
 func TestReleaseOfAnotherFreeze(t *testing.T) {
 	r := newRig(t, nil)
-	freeze := fields("card", cardA, "reason", "lost")
+	freeze := fieldsOf("card", cardA, "reason", "lost")
 	confirm := func() reply {
-		a := r.desk(RoleDesk, "POST", "/v1/releases", fields("card", cardA, "note", "n"))
+		a := r.desk(RoleDesk, "POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"))
 		return a
 	}
 	r.desk(RoleDesk, "POST", "/v1/freezes", freeze)
@@ -375,29 +375,29 @@ func TestReleaseOfAnotherFreeze(t *testing.T) {
 // TestTerminalFreezeIsNotReleased: replaced and cancelled cards stay closed.
 func TestTerminalFreezeIsNotReleased(t *testing.T) {
 	r := newRig(t, nil)
-	r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardA, "reason", "cancelled"))
-	expect(t, r.desk(RoleDesk, "POST", "/v1/releases", fields("card", cardA, "note", "n")), 409,
+	r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "cancelled"))
+	expect(t, r.desk(RoleDesk, "POST", "/v1/releases", fieldsOf("card", cardA, "note", "n")), 409,
 		"release_closed")
 }
 
 func TestReleasesAreBounded(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Limits.ReleasesMax = 2 })
-	r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardA, "reason", "lost"))
-	ask := fields("card", cardA, "note", "n")
+	r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"))
+	ask := fieldsOf("card", cardA, "note", "n")
 	for range 2 {
 		if a := r.desk(RoleDesk, "POST", "/v1/releases", ask); a.status != 202 {
 			t.Fatal(a)
 		}
 	}
 	expect(t, r.desk(RoleDesk, "POST", "/v1/releases", ask), 429, "releases_full")
-	expect(t, r.desk(RoleDesk, "POST", "/v1/releases", fields("card", cardA, "note", "")), 400,
+	expect(t, r.desk(RoleDesk, "POST", "/v1/releases", fieldsOf("card", cardA, "note", "")), 400,
 		"field_invalid")
 }
 
 // TestTerminalLife registers, changes, rotates, revokes and shows a terminal.
 func TestTerminalLife(t *testing.T) {
 	r := newRig(t, nil)
-	body := fields("operator", "M5", "station", "A", "kinds", []string{"metro_entry"})
+	body := fieldsOf("operator", "M5", "station", "A", "kinds", []string{"metro_entry"})
 	expect(t, r.desk(RoleVendor, "GET", "/v1/terminals/T1", ""), 404, "terminal_not_found")
 	for _, action := range []string{"rotate", "revoke"} {
 		expect(t, r.desk(RoleVendor, "POST", "/v1/terminals/T1:"+action, ""), 404,
@@ -410,7 +410,7 @@ func TestTerminalLife(t *testing.T) {
 	}
 	d := &device{Signer: NewSigner("T1", unhex(t, key))}
 	expect(t, r.send(d, "/v1/balances", r.balanceBody(d)), 403, "kind_not_permitted")
-	a = r.desk(RoleAdmin, "PUT", "/v1/terminals/T1", fields("kinds", []string{"balance"}))
+	a = r.desk(RoleAdmin, "PUT", "/v1/terminals/T1", fieldsOf("kinds", []string{"balance"}))
 	if a.status != 200 || a.field("key") != nil || a.field("operator") != nil {
 		t.Fatal(a)
 	}
@@ -420,9 +420,9 @@ func TestTerminalLife(t *testing.T) {
 		t.Error(a)
 	}
 	for _, c := range []struct{ path, body, code string }{
-		{"/v1/terminals/T1", fields("kinds", []string{"freeze"}), "kind_invalid"},
-		{"/v1/terminals/T1", fields("kinds", []string{}), "kind_invalid"},
-		{"/v1/terminals/T1", fields("kinds", []string{"load"}, "station", cardA), "field_invalid"},
+		{"/v1/terminals/T1", fieldsOf("kinds", []string{"freeze"}), "kind_invalid"},
+		{"/v1/terminals/T1", fieldsOf("kinds", []string{}), "kind_invalid"},
+		{"/v1/terminals/T1", fieldsOf("kinds", []string{"load"}, "station", cardA), "field_invalid"},
 		{"/v1/terminals/desk", body, "terminal_not_found"},
 		{"/v1/terminals/a-b", body, "terminal_not_found"},
 	} {
@@ -595,7 +595,7 @@ func TestPutOperatorReplaces(t *testing.T) {
 		}
 		return a.field("token").(string)
 	}
-	freeze := fields("card", cardA, "reason", "lost")
+	freeze := fieldsOf("card", cardA, "reason", "lost")
 	before := put(`"desk"`)
 	if a := r.do("POST", "/v1/freezes", freeze, bearer(before)); a.status != 200 {
 		t.Fatal(a)

@@ -10,7 +10,7 @@ func TestDuty_SY9_AnswersCanBeSeenAndHeard(t *testing.T) {
 	r := newRig(t, nil)
 	d := r.terminal("GATE01")
 	r.enrol(d, cardA)
-	purchase := fields("id", r.id(d), "card", cardA, "amount", 99999, "service_time", r.serviceTime())
+	purchase := fieldsOf("id", r.id(d), "card", cardA, "amount", 99999, "service_time", r.serviceTime())
 	for sound, a := range map[string]reply{
 		"accepted": r.send(d, "/v1/taps", r.tapBody(d, cardA)),
 		"refused":  r.send(d, "/v1/purchases", purchase),

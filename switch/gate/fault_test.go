@@ -109,7 +109,7 @@ func TestFreezeAgainstTaps(t *testing.T) {
 	for range gates {
 		<-started
 	}
-	a := r.do("POST", "/v1/freezes", fields("card", cardA, "reason", "lost"), bearer(desk))
+	a := r.do("POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"), bearer(desk))
 	if a.status != 200 {
 		t.Error(a)
 	}
@@ -126,24 +126,24 @@ func TestDeskFaults(t *testing.T) {
 		op                 storetest.Op
 		code               string
 	}{
-		{"POST", "/v1/cards", fields("card", cardB, "apps", []string{"all"}, "rider", "ordinary"),
+		{"POST", "/v1/cards", fieldsOf("card", cardB, "apps", []string{"all"}, "rider", "ordinary"),
 			RoleDesk, storetest.OpLoad, "outcome_unknown"},
-		{"POST", "/v1/cards:lookup", fields("card", cardA), RoleViewer, storetest.OpLoad,
+		{"POST", "/v1/cards:lookup", fieldsOf("card", cardA), RoleViewer, storetest.OpLoad,
 			"store_unavailable"},
-		{"POST", "/v1/freezes", fields("card", cardA, "reason", "risk"), RoleDesk,
+		{"POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "risk"), RoleDesk,
 			storetest.OpLoad, "outcome_unknown"},
-		{"POST", "/v1/releases", fields("card", cardA, "note", "n"), RoleDesk,
+		{"POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"), RoleDesk,
 			storetest.OpEntry, "store_unavailable"},
-		{"POST", "/v1/releases", fields("card", cardA, "note", "n"), RoleDesk,
+		{"POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"), RoleDesk,
 			storetest.OpKeys, "registry_unavailable"},
-		{"POST", "/v1/releases", fields("card", cardA, "note", "n"), RoleDesk,
+		{"POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"), RoleDesk,
 			storetest.OpPut, "registry_unavailable"},
 		{"GET", "/v1/releases", "", RoleViewer, storetest.OpKeys, "registry_unavailable"},
 		{"POST", "/v1/releases/r-1/confirm", "", RoleDeskConfirm, storetest.OpGet,
 			"registry_unavailable"},
-		{"PUT", "/v1/terminals/T1", fields("kinds", []string{"load"}), RoleVendor,
+		{"PUT", "/v1/terminals/T1", fieldsOf("kinds", []string{"load"}), RoleVendor,
 			storetest.OpPut, "registry_unavailable"},
-		{"PUT", "/v1/terminals/T1", fields("kinds", []string{"load"}), RoleVendor,
+		{"PUT", "/v1/terminals/T1", fieldsOf("kinds", []string{"load"}), RoleVendor,
 			storetest.OpGet, "registry_unavailable"},
 		{"GET", "/v1/terminals/T1", "", RoleViewer, storetest.OpGet, "registry_unavailable"},
 		{"POST", "/v1/terminals/T1:rotate", "", RoleVendor, storetest.OpGet,
@@ -154,7 +154,7 @@ func TestDeskFaults(t *testing.T) {
 	r := newRig(t, nil)
 	d := r.terminal("GATE01")
 	r.enrol(d, cardA)
-	r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardA, "reason", "lost"))
+	r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"))
 	for _, c := range calls {
 		r.operator(c.role)
 		r.setFault(func(op storetest.Op) storetest.Fault {
@@ -188,7 +188,7 @@ func TestFreezeInDoubt(t *testing.T) {
 		}
 		return storetest.NoFault
 	})
-	body := fields("card", cardA, "reason", "lost")
+	body := fieldsOf("card", cardA, "reason", "lost")
 	expect(t, r.desk(RoleDesk, "POST", "/v1/freezes", body), 503, "outcome_unknown")
 	r.setFault(nil)
 	expect(t, r.send(d, "/v1/taps", r.tapBody(d, cardA)), 200, "card_frozen")
@@ -201,9 +201,9 @@ func TestFreezeInDoubt(t *testing.T) {
 // written; the release cannot be used a second time for another freeze.
 func TestConfirmInDoubt(t *testing.T) {
 	r := newRig(t, nil)
-	freeze := fields("card", cardA, "reason", "lost")
+	freeze := fieldsOf("card", cardA, "reason", "lost")
 	r.desk(RoleDesk, "POST", "/v1/freezes", freeze)
-	a := r.desk(RoleDesk, "POST", "/v1/releases", fields("card", cardA, "note", "n"))
+	a := r.desk(RoleDesk, "POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"))
 	path := "/v1/releases/" + a.field("release").(string) + "/confirm"
 	r.operator(RoleDeskConfirm)
 	r.setFault(func(op storetest.Op) storetest.Fault {
@@ -229,8 +229,8 @@ func TestConfirmInDoubt(t *testing.T) {
 // everybody is told something true.
 func TestConfirmRace(t *testing.T) {
 	r := newRig(t, nil)
-	r.desk(RoleDesk, "POST", "/v1/freezes", fields("card", cardA, "reason", "lost"))
-	a := r.desk(RoleDesk, "POST", "/v1/releases", fields("card", cardA, "note", "n"))
+	r.desk(RoleDesk, "POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"))
+	a := r.desk(RoleDesk, "POST", "/v1/releases", fieldsOf("card", cardA, "note", "n"))
 	path := "/v1/releases/" + a.field("release").(string) + "/confirm"
 	var tokens []string
 	for i := range 8 {
@@ -276,7 +276,7 @@ func TestTerminalsUnderChange(t *testing.T) {
 			}
 		})
 	}
-	body := fields("operator", "M5", "kinds", allKinds())
+	body := fieldsOf("operator", "M5", "kinds", allKinds())
 	for range 20 {
 		if a := r.do("PUT", "/v1/terminals/GATE01", body, bearer(vendor)); a.status != 200 {
 			t.Error(a)

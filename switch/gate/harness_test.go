@@ -21,6 +21,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/blacklist"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/fare"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -79,7 +80,7 @@ func (c *tally) count(name string) int {
 }
 
 func (c *tally) Decided(_ Route, reason txn.Reason) { c.add(reason.String()) }
-func (c *tally) Refused(_ Route, code Code)         { c.add(code.String()) }
+func (c *tally) Refused(_ Route, code refusal.Code) { c.add(code.String()) }
 func (c *tally) Staged(Route, Stages) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -364,7 +365,7 @@ func (r *rig) serviceTime() string {
 
 // body renders the fields of a request in a fixed order; a value that is not a string is
 // written as it is.
-func fields(pairs ...any) string {
+func fieldsOf(pairs ...any) string {
 	var b strings.Builder
 	b.WriteByte('{')
 	for i := 0; i < len(pairs); i += 2 {
@@ -383,7 +384,7 @@ func fields(pairs ...any) string {
 
 // tapBody is a boarding of a bus by card.
 func (r *rig) tapBody(d *device, card string) string {
-	return fields("id", r.id(d), "kind", "bus_boarding", "card", card,
+	return fieldsOf("id", r.id(d), "kind", "bus_boarding", "card", card,
 		"service_time", r.serviceTime())
 }
 
@@ -392,11 +393,11 @@ func (r *rig) enrol(d *device, cards ...string) {
 	r.t.Helper()
 	for _, card := range cards {
 		a := r.desk(RoleDesk, "POST", "/v1/cards",
-			fields("card", card, "apps", []string{"all"}, "rider", "ordinary"))
+			fieldsOf("card", card, "apps", []string{"all"}, "rider", "ordinary"))
 		if a.status != 201 {
 			r.t.Fatalf("enrol: %v", a)
 		}
-		a = r.send(d, "/v1/loads", fields("id", r.id(d), "card", card, "amount", 10000,
+		a = r.send(d, "/v1/loads", fieldsOf("id", r.id(d), "card", card, "amount", 10000,
 			"service_time", r.serviceTime()))
 		if a.field("outcome") != "approved" {
 			r.t.Fatalf("load: %v", a)

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -62,12 +63,12 @@ func (m *idMemory) claim(id txn.RequestID, card pan.Token) bool {
 }
 
 // claimed refuses a request whose id was used for another card.
-func (s *Server) claimed(r *txn.Request) refusal {
+func (s *Server) claimed(r *txn.Request) refusal.Value {
 	if s.ids.claim(r.ID, r.Card) {
-		return refusal{}
+		return refusal.Value{}
 	}
 	s.noteReuse(r)
-	return refusal{code: RequestRefused, reason: txn.IDReused}
+	return refusal.Value{Code: refusal.RequestRefused, Reason: txn.IDReused}
 }
 
 // noteReuse logs a faulty or forging terminal: what it sent leaves no record.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 )
 
 // TestBadBodies sends every kind of bad body to a signed call: each has its
@@ -233,8 +235,8 @@ func TestEveryCodeIsProvoked(t *testing.T) {
 			where[code] = test
 		}
 	}
-	for _, code := range Codes() {
-		if code != RequestRefused && where[code.String()] == "" {
+	for _, code := range refusal.Codes() {
+		if code != refusal.RequestRefused && where[code.String()] == "" {
 			t.Errorf("%s is provoked nowhere", code)
 		}
 	}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -18,42 +20,42 @@ import (
 // namedTerminal reads the terminal of the path. The record's version is 0 when there is
 // none.
 func (s *Server) namedTerminal(x *call) (id txn.TerminalID, r terminalRecord, version uint64,
-	why refusal) {
+	why refusal.Value) {
 	id, err := txn.ParseTerminalID(string(x.param))
 	if err != nil || id == deskTerminal() {
-		return id, r, 0, refuse(TerminalNotFound)
+		return id, r, 0, refusal.For(refusal.TerminalNotFound)
 	}
 	r, version, err = s.directory.read(x.ctx, id)
 	if err != nil {
 		return id, r, 0, s.registryFault(err)
 	}
 	r.ID = id.String()
-	return id, r, version, refusal{}
+	return id, r, version, refusal.Value{}
 }
 
 // putTerminal serves PUT /v1/terminals/{id}: a new terminal gets a key, which is shown
 // this once; a known one is changed and keeps its key.
-func (s *Server) putTerminal(x *call) refusal {
+func (s *Server) putTerminal(x *call) refusal.Value {
 	o := &x.object
-	if why := o.parse(x.body, x.route.schema); why.isSet() {
+	if why := o.Parse(x.body, x.route.schema); why.IsSet() {
 		return why
 	}
 	id, r, version, why := s.namedTerminal(x)
-	if why.isSet() {
+	if why.IsSet() {
 		return why
 	}
-	r.Terminal = Terminal{ID: id.String(), Operator: string(o.bytes(fieldOperator)),
-		Line: string(o.bytes(fieldLine)), Station: string(o.bytes(fieldStation)),
-		Merchant: string(o.bytes(fieldMerchant)), MCC: string(o.bytes(fieldMCC)),
-		Acquirer: string(o.bytes(fieldAcquirer))}
-	for _, kind := range o.list(fieldKinds) {
+	r.Terminal = Terminal{ID: id.String(), Operator: string(o.Bytes(fields.Operator)),
+		Line: string(o.Bytes(fields.Line)), Station: string(o.Bytes(fields.Station)),
+		Merchant: string(o.Bytes(fields.Merchant)), MCC: string(o.Bytes(fields.MCC)),
+		Acquirer: string(o.Bytes(fields.Acquirer))}
+	for _, kind := range o.List(fields.Kinds) {
 		r.Kinds = append(r.Kinds, string(kind))
 	}
 	if _, err := parseKinds(r.Kinds); err != nil {
-		return refuseField(KindInvalid, fieldKinds.String())
+		return refusal.Field(refusal.KindInvalid, fields.Kinds.String())
 	}
 	if _, err := r.check(); err != nil {
-		return refuse(FieldInvalid)
+		return refusal.For(refusal.FieldInvalid)
 	}
 	var key []byte
 	if version == 0 {
@@ -74,12 +76,12 @@ type change struct {
 }
 
 // changeTerminal writes the record, logs the action and answers.
-func (s *Server) changeTerminal(x *call, c change) refusal {
+func (s *Server) changeTerminal(x *call, c change) refusal.Value {
 	c.record.ChangedAt = x.received
 	if err := s.directory.write(x.ctx, c.id, c.record, c.version); err != nil {
 		x.status = fasthttp.StatusOK
 		if errors.Is(err, store.ErrConflict) {
-			return refuse(RegistryConflict)
+			return refusal.For(refusal.RegistryConflict)
 		}
 		return s.registryFault(err)
 	}
@@ -87,7 +89,7 @@ func (s *Server) changeTerminal(x *call, c change) refusal {
 		"terminal", c.id.String(), "key_version", c.record.KeyVersion)
 	x.out = c.record.append(x.out, c.key)
 	clear(c.key)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // append appends the terminal as JSON, with key where it is to be shown.
@@ -114,27 +116,27 @@ func (r *terminalRecord) append(dst, key []byte) []byte {
 }
 
 // showTerminal serves GET /v1/terminals/{id}.
-func (s *Server) showTerminal(x *call) refusal {
+func (s *Server) showTerminal(x *call) refusal.Value {
 	_, r, version, why := s.namedTerminal(x)
-	if why.isSet() {
+	if why.IsSet() {
 		return why
 	}
 	if version == 0 {
-		return refuse(TerminalNotFound)
+		return refusal.For(refusal.TerminalNotFound)
 	}
 	x.out = r.append(x.out, nil)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // rotateTerminal serves POST /v1/terminals/{id}:rotate: a new key, shown this once. The
 // old one stays valid for Limits.KeyOverlap, unless it was revoked.
-func (s *Server) rotateTerminal(x *call) refusal {
+func (s *Server) rotateTerminal(x *call) refusal.Value {
 	id, r, version, why := s.namedTerminal(x)
-	if why.isSet() {
+	if why.IsSet() {
 		return why
 	}
 	if version == 0 {
-		return refuse(TerminalNotFound)
+		return refusal.For(refusal.TerminalNotFound)
 	}
 	key := newKey()
 	r.OldKey, r.OldUntil = r.Key, x.received+txn.Millis(s.limits.KeyOverlap.Milliseconds())
@@ -148,13 +150,13 @@ func (s *Server) rotateTerminal(x *call) refusal {
 
 // revokeTerminal serves POST /v1/terminals/{id}:revoke: no key of the terminal is valid
 // any more, and none is kept.
-func (s *Server) revokeTerminal(x *call) refusal {
+func (s *Server) revokeTerminal(x *call) refusal.Value {
 	id, r, version, why := s.namedTerminal(x)
-	if why.isSet() {
+	if why.IsSet() {
 		return why
 	}
 	if version == 0 {
-		return refuse(TerminalNotFound)
+		return refusal.For(refusal.TerminalNotFound)
 	}
 	r.Key, r.OldKey, r.OldUntil, r.Revoked = nil, nil, 0, true
 	return s.changeTerminal(x, change{id, &r, version, "revoke_terminal", nil})
@@ -162,28 +164,28 @@ func (s *Server) revokeTerminal(x *call) refusal {
 
 // putOperator serves PUT /v1/operators/{id}: a token for the person of that name, shown
 // this once. It takes the place of what the person had: tokens and roles of before are gone.
-func (s *Server) putOperator(x *call) refusal {
-	if why := x.object.parse(x.body, x.route.schema); why.isSet() {
+func (s *Server) putOperator(x *call) refusal.Value {
+	if why := x.object.Parse(x.body, x.route.schema); why.IsSet() {
 		return why
 	}
 	var roles []Role
-	for _, text := range x.object.list(fieldRoles) {
+	for _, text := range x.object.List(fields.Roles) {
 		role, err := ParseRole(string(text))
 		if err != nil {
-			return refuseField(FieldInvalid, fieldRoles.String())
+			return refusal.Field(refusal.FieldInvalid, fields.Roles.String())
 		}
 		roles = append(roles, role)
 	}
 	name := string(x.param)
 	if !slices.Contains(roles, RoleAdmin) {
-		if why := s.keepAnAdmin(x, name); why.isSet() {
+		if why := s.keepAnAdmin(x, name); why.IsSet() {
 			return why
 		}
 	}
 	token, err := CreateOperator(x.ctx, s.registry, name, roles)
 	switch {
 	case errors.Is(err, ErrOperator):
-		return refuse(FieldInvalid)
+		return refusal.For(refusal.FieldInvalid)
 	case err != nil:
 		return s.registryFault(err)
 	}
@@ -205,14 +207,14 @@ func (s *Server) putOperator(x *call) refusal {
 	}
 	x.out = appendMember(append(x.out, ']'), "token", token)
 	x.out = append(x.out, '}')
-	return refusal{}
+	return refusal.Value{}
 }
 
 // revokeOperator serves POST /v1/operators/{id}:revoke: no token of the person is valid any
 // more. Other processes follow within Limits.RefreshEvery.
-func (s *Server) revokeOperator(x *call) refusal {
+func (s *Server) revokeOperator(x *call) refusal.Value {
 	name := string(x.param)
-	if why := s.keepAnAdmin(x, name); why.isSet() {
+	if why := s.keepAnAdmin(x, name); why.IsSet() {
 		return why
 	}
 	n, err := RevokeOperator(x.ctx, s.registry, name)
@@ -220,7 +222,7 @@ func (s *Server) revokeOperator(x *call) refusal {
 	case err != nil:
 		return s.registryFault(err)
 	case n == 0:
-		return refuse(OperatorNotFound)
+		return refusal.For(refusal.OperatorNotFound)
 	}
 	s.operators.forget()
 	s.log.Info("operator", "actor", x.actor.Name, "action", "revoke_operator", "name", name,
@@ -228,12 +230,12 @@ func (s *Server) revokeOperator(x *call) refusal {
 	x.out = appendText(append(x.out, `{"name":`...), name)
 	x.out = strconv.AppendInt(append(x.out, `,"revoked":`...), int64(n), 10)
 	x.out = append(x.out, '}')
-	return refusal{}
+	return refusal.Value{}
 }
 
 // keepAnAdmin refuses to take the role of admin from the only person who has it: nobody
 // could let anybody in any more.
-func (s *Server) keepAnAdmin(x *call, name string) refusal {
+func (s *Server) keepAnAdmin(x *call, name string) refusal.Value {
 	is, others := false, false
 	err := eachOperator(x.ctx, s.registry, func(_ string, _ uint64, o *operator) error {
 		admin := slices.Contains(o.Roles, RoleAdmin)
@@ -245,7 +247,7 @@ func (s *Server) keepAnAdmin(x *call, name string) refusal {
 	case err != nil:
 		return s.registryFault(err)
 	case is && !others:
-		return refuse(LastAdmin)
+		return refusal.For(refusal.LastAdmin)
 	}
-	return refusal{}
+	return refusal.Value{}
 }

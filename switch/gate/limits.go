@@ -3,12 +3,14 @@ package gate
 import (
 	"fmt"
 	"time"
+
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
 )
 
 // Sizes that are part of the API and therefore no setting.
 const (
 	// BatchMax is how many entries a batch may hold.
-	BatchMax = 5000
+	BatchMax = fields.BatchMax
 	// bodyMax bounds the body of a single call in bytes.
 	bodyMax = 8 << 10
 	// batchBodyMax bounds the body of a batch: 5,000 entries of 500 bytes.
@@ -18,8 +20,6 @@ const (
 	// discardMax is how much of a refused body is read, so that the client sees the
 	// answer rather than a reset connection.
 	discardMax = 4 << 20
-	// batchDepthMax is how deep an entry of a batch may nest before it is given up.
-	batchDepthMax = 8
 )
 
 // Limits bound what the gate takes on. A zero field takes the default of DefaultLimits,

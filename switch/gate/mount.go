@@ -8,6 +8,8 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"github.com/tapswitch/tapswitch/switch/gate/adapt"
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -56,10 +58,10 @@ func (s *Server) mountOf(path []byte) *mounted {
 }
 
 // passOn admits the request as far as it has credentials and hands it over.
-func (s *Server) passOn(x *call, m *mounted) refusal {
+func (s *Server) passOn(x *call, m *mounted) refusal.Value {
 	h, admitted := &x.http.Request.Header, m.route
 	if h.ContentLength() <= 0 {
-		admitted.schema = schema{}
+		admitted.schema = fields.Schema{}
 	}
 	switch {
 	case len(h.Peek("Authorization")) > 0:
@@ -68,7 +70,7 @@ func (s *Server) passOn(x *call, m *mounted) refusal {
 		admitted.guard = guardTerminal
 	}
 	x.route, x.ctx = &admitted, context.Background()
-	if r := s.admit(x); r.isSet() {
+	if r := s.admit(x); r.IsSet() {
 		return r
 	}
 	for _, own := range [...]string{HeaderActor, HeaderRoles, HeaderDevice} {
@@ -85,7 +87,7 @@ func (s *Server) passOn(x *call, m *mounted) refusal {
 	}
 	x.http.Request.SetBodyRaw(x.body)
 	m.serve(x.http)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // TerminalOf returns the terminal that a mounted request comes from.

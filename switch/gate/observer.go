@@ -3,6 +3,7 @@ package gate
 import (
 	"time"
 
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -32,6 +33,12 @@ func (s Stage) String() string {
 
 // Stages are the durations of one request.
 type Stages [stageEnd]time.Duration
+
+// Code names one error of the gate.
+type Code = refusal.Code
+
+// Codes returns all codes, so that counters can be made once.
+func Codes() []Code { return refusal.Codes() }
 
 // Observer is told what the gate does. Its methods are called from many goroutines on the
 // hot path: they must not block and should be counters resolved beforehand (Routes, Codes

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -236,34 +237,34 @@ func (o *operators) find(ctx context.Context, token []byte) (*operator, error) {
 }
 
 // recognize returns the operator who makes a call, if one of the roles allows it.
-func (s *Server) recognize(x *call) (*operator, refusal) {
+func (s *Server) recognize(x *call) (*operator, refusal.Value) {
 	var value []byte
 	for name, v := range x.http.Request.Header.All() {
 		if string(name) != "Authorization" {
 			continue
 		}
 		if value != nil {
-			return nil, refuse(TokenInvalid) // doubled
+			return nil, refusal.For(refusal.TokenInvalid) // doubled
 		}
 		value = v
 	}
 	token, ok := bytes.CutPrefix(value, []byte("Bearer "))
 	switch {
 	case value == nil:
-		return nil, refuse(TokenMissing)
+		return nil, refusal.For(refusal.TokenMissing)
 	case !ok || len(token) > tokenMax:
-		return nil, refuse(TokenInvalid)
+		return nil, refusal.For(refusal.TokenInvalid)
 	}
 	who, err := s.operators.find(x.ctx, token)
 	switch {
 	case err != nil:
 		return nil, s.registryFault(err)
 	case who == nil:
-		return nil, refuse(TokenInvalid)
+		return nil, refusal.For(refusal.TokenInvalid)
 	case !who.hasAny(x.route.roles):
 		s.log.Warn("operator refused", "actor", who.Name, "call", x.route.String(),
-			"code", RoleNotPermitted.String())
-		return who, refuse(RoleNotPermitted)
+			"code", refusal.RoleNotPermitted.String())
+		return who, refusal.For(refusal.RoleNotPermitted)
 	}
-	return who, refusal{}
+	return who, refusal.Value{}
 }

@@ -78,11 +78,11 @@ func TestOverload(t *testing.T) {
 	pending(2, tap)
 	expect(t, tap(), 503, "overloaded")
 	pending(1, func() reply {
-		return r.send(d, "/v1/reversals", fields("id", r.id(d), "card", cardA,
+		return r.send(d, "/v1/reversals", fieldsOf("id", r.id(d), "card", cardA,
 			"original", "GATE01-1-1", "service_time", r.serviceTime()))
 	})
 	pending(1, func() reply {
-		return r.do("POST", "/v1/freezes", fields("card", cardA, "reason", "lost"), bearer(desk))
+		return r.do("POST", "/v1/freezes", fieldsOf("card", cardA, "reason", "lost"), bearer(desk))
 	})
 	expect(t, tap(), 503, "overloaded")
 	if a := r.do("GET", "/livez", "", nil); a.status != 200 {

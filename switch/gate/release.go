@@ -12,6 +12,8 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -52,46 +54,46 @@ func (p *pendingRelease) status(now txn.Millis) string {
 }
 
 // requestRelease serves POST /v1/releases: the first person.
-func (s *Server) requestRelease(x *call) refusal {
+func (s *Server) requestRelease(x *call) refusal.Value {
 	o := &x.object
-	if why := o.parse(x.body, x.route.schema); why.isSet() {
+	if why := o.Parse(x.body, x.route.schema); why.IsSet() {
 		return why
 	}
 	var r txn.Request
-	if why := s.chosenCard(o, &r); why.isSet() {
+	if why := s.chosenCard(o, &r); why.IsSet() {
 		return why
 	}
 	note, err := readNote(o)
 	if err != nil || note == "" {
-		return refuseField(FieldInvalid, fieldNote.String())
+		return refusal.Field(refusal.FieldInvalid, fields.Note.String())
 	}
 	entry, frozen, err := s.entries.Entry(x.ctx, r.Card)
 	if err != nil {
 		return s.storeFault(err)
 	}
 	if !frozen {
-		return refusal{code: RequestRefused, reason: txn.NotListed}
+		return refusal.Value{Code: refusal.RequestRefused, Reason: txn.NotListed}
 	}
 	if why := card.Release(entry.Mark); why != txn.ReasonNone {
-		return refusal{code: RequestRefused, reason: why}
+		return refusal.Value{Code: refusal.RequestRefused, Reason: why}
 	}
 	p := pendingRelease{
 		ID: newReleaseID(), Card: r.Card.String(), Last4: r.Last4.String(), Note: note,
 		FrozenSince: entry.Since, RequestedBy: x.actor.Name, RequestedAt: x.received,
 		ExpiresAt: x.received + txn.Millis(s.limits.ReleaseWait.Milliseconds()),
 	}
-	if why := s.keepRelease(x, &p); why.isSet() {
+	if why := s.keepRelease(x, &p); why.IsSet() {
 		return why
 	}
 	s.log.Info("operator", "actor", x.actor.Name, "action", "request_release",
 		"release", p.ID, "token", p.Card, "last4", p.Last4, "note", p.Note)
 	x.status = fasthttp.StatusAccepted
 	x.out = p.append(x.out, x.received)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // keepRelease writes a new release, unless too many wait already.
-func (s *Server) keepRelease(x *call, p *pendingRelease) refusal {
+func (s *Server) keepRelease(x *call, p *pendingRelease) refusal.Value {
 	all, err := s.readReleases(x.ctx, x.received)
 	if err != nil {
 		return s.registryFault(err)
@@ -103,12 +105,12 @@ func (s *Server) keepRelease(x *call, p *pendingRelease) refusal {
 		}
 	}
 	if waiting >= s.limits.ReleasesMax {
-		return refuse(ReleasesFull)
+		return refusal.For(refusal.ReleasesFull)
 	}
 	if err := s.writeRelease(x.ctx, p, 0); err != nil {
 		return s.registryFault(err)
 	}
-	return refusal{}
+	return refusal.Value{}
 }
 
 func newReleaseID() string {
@@ -173,7 +175,7 @@ func (s *Server) readReleases(ctx context.Context, now txn.Millis) ([]pendingRel
 }
 
 // listReleases serves GET /v1/releases: what waits for a second person.
-func (s *Server) listReleases(x *call) refusal {
+func (s *Server) listReleases(x *call) refusal.Value {
 	all, err := s.readReleases(x.ctx, x.received)
 	if err != nil {
 		return s.registryFault(err)
@@ -191,7 +193,7 @@ func (s *Server) listReleases(x *call) refusal {
 		x.out = all[i].append(x.out, x.received)
 	}
 	x.out = append(x.out, `]}`...)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // append appends the release as JSON.
@@ -214,24 +216,24 @@ func (p *pendingRelease) append(dst []byte, now txn.Millis) []byte {
 }
 
 // confirmRelease serves POST /v1/releases/{id}/confirm: the second person.
-func (s *Server) confirmRelease(x *call) refusal {
+func (s *Server) confirmRelease(x *call) refusal.Value {
 	p, version, err := s.readRelease(x.ctx, releasePrefix+string(x.param))
 	switch {
 	case err != nil:
 		return s.registryFault(err)
 	case version == 0:
-		return refuse(ReleaseUnknown)
+		return refusal.For(refusal.ReleaseUnknown)
 	case p.RequestedBy == x.actor.Name:
 		s.log.Warn("operator refused", "actor", x.actor.Name, "action", "confirm_release",
-			"release", p.ID, "code", SamePerson.String())
-		return refuse(SamePerson)
+			"release", p.ID, "code", refusal.SamePerson.String())
+		return refusal.For(refusal.SamePerson)
 	case p.ConfirmedBy == x.actor.Name: // asked again after a lost reply
 		x.out = p.append(x.out, x.received)
-		return refusal{}
+		return refusal.Value{}
 	case p.ConfirmedBy != "" || x.received >= p.ExpiresAt:
-		return refuse(ReleaseNotPending)
+		return refusal.For(refusal.ReleaseNotPending)
 	}
-	if why := s.release(x, &p); why.isSet() {
+	if why := s.release(x, &p); why.IsSet() {
 		return why
 	}
 	p.ConfirmedBy, p.ConfirmedAt = x.actor.Name, x.received
@@ -241,12 +243,12 @@ func (s *Server) confirmRelease(x *call) refusal {
 		s.log.Warn("a confirmed release could not be marked", "release", p.ID, "error", err)
 	}
 	x.out = p.append(x.out, x.received)
-	return refusal{}
+	return refusal.Value{}
 }
 
 // release takes the card off the blacklist, if the freeze is still the one that the first
 // person saw.
-func (s *Server) release(x *call, p *pendingRelease) refusal {
+func (s *Server) release(x *call, p *pendingRelease) refusal.Value {
 	token, err := pan.ParseToken(p.Card)
 	if err != nil {
 		return s.registryFault(fmt.Errorf("release %s: %w", p.ID, err))
@@ -256,7 +258,7 @@ func (s *Server) release(x *call, p *pendingRelease) refusal {
 	case err != nil:
 		return s.storeFault(err)
 	case !frozen || entry.Since != p.FrozenSince:
-		return refuse(ReleaseNotPending)
+		return refusal.For(refusal.ReleaseNotPending)
 	}
 	r := &x.request
 	s.deskRequest(x, r, txn.Release)
@@ -267,15 +269,15 @@ func (s *Server) release(x *call, p *pendingRelease) refusal {
 	x.mark(StageParse)
 	a := s.engine.Authorize(x.ctx, r)
 	x.mark(StageDecide)
-	if why := s.verdict(r, &a); why.isSet() {
+	if why := s.verdict(r, &a); why.IsSet() {
 		s.log.Warn("operator", "actor", x.actor.Name, "action", "confirm_release",
-			"release", p.ID, "failed", why.text().name)
+			"release", p.ID, "failed", why.Text().Name)
 		return why
 	}
 	s.observer.Decided(x.route.number, a.Decision.Reason)
 	s.audit(x, "confirm_release", r, a.Decision.Reason)
 	if a.Decision.Outcome != txn.Approved {
-		return refusal{code: RequestRefused, reason: a.Decision.Reason}
+		return refusal.Value{Code: refusal.RequestRefused, Reason: a.Decision.Reason}
 	}
-	return refusal{}
+	return refusal.Value{}
 }

@@ -3,6 +3,9 @@ package gate
 import (
 	"bytes"
 	"strings"
+
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 )
 
 // guard says who may make a call.
@@ -27,35 +30,37 @@ type route struct {
 	bodyMax int
 	// schema is what the body's object, or each entry of a batch, must look like; a route
 	// without allowed fields takes no body.
-	schema schema
+	schema fields.Schema
 	media  string // of a body that is no JSON, for what is mounted
-	serve  func(*Server, *call) refusal
+	serve  func(*Server, *call) refusal.Value
 }
 
-func (r *route) takesBody() bool { return r.schema.allowed != 0 }
+func (r *route) takesBody() bool { return r.schema.Allows() }
 
 // String returns method and path.
 func (r *route) String() string { return r.method + " " + r.path }
 
 // The schemas of bodies.
-func tapSchema() schema {
-	return schemaOf(setOf(fieldID, fieldKind, fieldCard, fieldServiceTime),
-		setOf(fieldStation, fieldLine, fieldFullFare, fieldCharged, fieldOfflineCounter,
-			fieldListEpoch, fieldVehicle))
+func tapSchema() fields.Schema {
+	return fields.SchemaOf(fields.SetOf(fields.ID, fields.Kind, fields.Card, fields.ServiceTime),
+		fields.SetOf(fields.Station, fields.Line, fields.FullFare, fields.Charged, fields.OfflineCounter,
+			fields.ListEpoch, fields.Vehicle))
 }
 
-func moneySchema() schema {
-	return schemaOf(setOf(fieldID, fieldCard, fieldAmount, fieldServiceTime),
-		setOf(fieldSTAN, fieldRRN))
+func moneySchema() fields.Schema {
+	return fields.SchemaOf(fields.SetOf(fields.ID, fields.Card, fields.Amount, fields.ServiceTime),
+		fields.SetOf(fields.STAN, fields.RRN))
 }
 
-func cardSchema() schema {
-	return schemaOf(setOf(fieldCard, fieldApps, fieldRider), setOf(fieldExpiresOn, fieldIssuer))
+func cardSchema() fields.Schema {
+	return fields.SchemaOf(fields.SetOf(fields.Card, fields.Apps, fields.Rider),
+		fields.SetOf(fields.ExpiresOn, fields.Issuer))
 }
 
-func terminalSchema() schema {
-	return schemaOf(setOf(fieldKinds), setOf(fieldOperator, fieldLine, fieldStation,
-		fieldMerchant, fieldMCC, fieldAcquirer))
+func terminalSchema() fields.Schema {
+	return fields.SchemaOf(fields.SetOf(fields.Kinds),
+		fields.SetOf(fields.Operator, fields.Line, fields.Station,
+			fields.Merchant, fields.MCC, fields.Acquirer))
 }
 
 // routeTable is the whole API. The order gives the routes their numbers.
@@ -84,20 +89,21 @@ func terminalRoutes() []route {
 		{method: "POST", path: "/v1/purchases", guard: guardTerminal, lane: laneMoney,
 			schema: moneySchema(), serve: (*Server).purchase},
 		{method: "POST", path: "/v1/refunds", guard: guardTerminal, lane: laneMoney,
-			schema: schemaOf(setOf(fieldID, fieldCard, fieldAmount, fieldOriginal,
-				fieldServiceTime), 0), serve: (*Server).refund},
+			schema: fields.SchemaOf(fields.SetOf(fields.ID, fields.Card, fields.Amount, fields.Original,
+				fields.ServiceTime), 0), serve: (*Server).refund},
 		{method: "POST", path: "/v1/reversals", guard: guardTerminal, lane: lanePriority,
-			schema: schemaOf(setOf(fieldID, fieldCard, fieldOriginal, fieldServiceTime), 0),
-			serve:  (*Server).reverse},
+			schema: fields.SchemaOf(fields.SetOf(fields.ID, fields.Card, fields.Original,
+				fields.ServiceTime), 0),
+			serve: (*Server).reverse},
 		{method: "POST", path: "/v1/balances", guard: guardTerminal, lane: laneQuery,
-			schema: schemaOf(setOf(fieldID, fieldCard, fieldServiceTime), 0),
+			schema: fields.SchemaOf(fields.SetOf(fields.ID, fields.Card, fields.ServiceTime), 0),
 			serve:  (*Server).balance},
 	}
 }
 
 // deskRoutes are the calls about cards that operators make.
 func deskRoutes() []route {
-	choice := setOf(fieldCard, fieldToken)
+	choice := fields.SetOf(fields.Card, fields.Token)
 	return []route{
 		{method: "POST", path: "/v1/cards", guard: guardOperator, lane: laneMoney,
 			roles: []Role{RoleDesk, RoleAdmin}, schema: cardSchema(), serve: (*Server).enrol},
@@ -106,15 +112,16 @@ func deskRoutes() []route {
 			serve: (*Server).enrolBatch},
 		{method: "POST", path: "/v1/cards:lookup", guard: guardOperator, lane: laneQuery,
 			roles:  []Role{RoleDesk, RoleDeskConfirm, RoleViewer},
-			schema: schemaOf(setOf(fieldCard), 0), serve: (*Server).lookupCard},
+			schema: fields.SchemaOf(fields.SetOf(fields.Card), 0), serve: (*Server).lookupCard},
 		{method: "GET", path: "/v1/cards/{token}", guard: guardOperator, lane: laneQuery,
 			roles: []Role{RoleDesk, RoleDeskConfirm, RoleViewer}, serve: (*Server).showCard},
 		{method: "POST", path: "/v1/freezes", guard: guardOperator, lane: lanePriority,
-			roles:  []Role{RoleDesk},
-			schema: schemaOf(setOf(fieldReason), choice|setOf(fieldScope, fieldNote)),
-			serve:  (*Server).freeze},
+			roles: []Role{RoleDesk},
+			schema: fields.SchemaOf(fields.SetOf(fields.Reason),
+				choice|fields.SetOf(fields.Scope, fields.Note)),
+			serve: (*Server).freeze},
 		{method: "POST", path: "/v1/releases", guard: guardOperator, lane: laneMoney,
-			roles: []Role{RoleDesk}, schema: schemaOf(setOf(fieldNote), choice),
+			roles: []Role{RoleDesk}, schema: fields.SchemaOf(fields.SetOf(fields.Note), choice),
 			serve: (*Server).requestRelease},
 		{method: "GET", path: "/v1/releases", guard: guardOperator, lane: laneQuery,
 			roles: []Role{RoleDesk, RoleDeskConfirm, RoleViewer},
@@ -137,7 +144,7 @@ func keeperRoutes() []route {
 		{method: "POST", path: "/v1/terminals/{id}:revoke", guard: guardOperator,
 			lane: lanePriority, roles: keepers, serve: (*Server).revokeTerminal},
 		{method: "PUT", path: "/v1/operators/{id}", guard: guardOperator, lane: laneQuery,
-			roles: []Role{RoleAdmin}, schema: schemaOf(setOf(fieldRoles), 0),
+			roles: []Role{RoleAdmin}, schema: fields.SchemaOf(fields.SetOf(fields.Roles), 0),
 			serve: (*Server).putOperator},
 		{method: "POST", path: "/v1/operators/{id}:revoke", guard: guardOperator,
 			lane: lanePriority, roles: []Role{RoleAdmin}, serve: (*Server).revokeOperator},
@@ -196,20 +203,20 @@ func (rt *routing) pattern(before, after string) *pattern {
 }
 
 // find returns the route of a request and the parameter of its path.
-func (rt *routing) find(method, path []byte) (r *route, param []byte, why refusal) {
+func (rt *routing) find(method, path []byte) (r *route, param []byte, why refusal.Value) {
 	candidates := rt.plain[string(path)]
 	if candidates == nil {
 		candidates, param = rt.findNested(path)
 	}
 	for _, r := range candidates {
 		if r.method == string(method) {
-			return r, param, refusal{}
+			return r, param, refusal.Value{}
 		}
 	}
 	if len(candidates) == 0 {
-		return nil, nil, refuse(NotFound)
+		return nil, nil, refusal.For(refusal.NotFound)
 	}
-	return nil, nil, refusal{code: MethodNotAllowed, allow: allowed(candidates)}
+	return nil, nil, refusal.Value{Code: refusal.MethodNotAllowed, Allow: allowed(candidates)}
 }
 
 func (rt *routing) findNested(path []byte) ([]*route, []byte) {

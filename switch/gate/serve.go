@@ -11,6 +11,8 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
+	"github.com/tapswitch/tapswitch/switch/gate/refusal"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -22,7 +24,7 @@ type call struct {
 	received txn.Millis
 	ctx      context.Context
 	body     []byte
-	object   object
+	object   fields.Object
 	request  txn.Request
 	id       txn.RequestID // once it is known, for errors
 	actor    *operator     // on operator routes
@@ -51,7 +53,7 @@ func (x *call) reset(http *fasthttp.RequestCtx) {
 // wipe clears what held card numbers and lets go of the request.
 func (x *call) wipe() {
 	clear(x.body)
-	x.object.scan.Wipe()
+	x.object.Wipe()
 	x.http, x.ctx, x.actor, x.claim = nil, nil, nil, claim{}
 	if cap(x.body) > bodyMax {
 		x.body = nil
@@ -72,10 +74,10 @@ func (s *Server) handle(http *fasthttp.RequestCtx) {
 	x := s.calls.Get().(*call)
 	x.reset(http)
 	r, answered := s.serve(x)
-	if r.isSet() {
+	if r.IsSet() {
 		s.answerRefusal(x, r)
 	}
-	if !answered || r.isSet() {
+	if !answered || r.IsSet() {
 		s.send(x)
 	}
 	if x.route != nil && x.route.number != noRoute && x.timed {
@@ -90,18 +92,18 @@ func (s *Server) handle(http *fasthttp.RequestCtx) {
 const chunked = -1
 
 // serve does everything up to the answer; a mounted handler has answered itself.
-func (s *Server) serve(x *call) (r refusal, answered bool) {
+func (s *Server) serve(x *call) (r refusal.Value, answered bool) {
 	x.received = s.now()
 	header := &x.http.Request.Header
 	if header.ContentLength() == chunked {
 		s.closeAfter(x)
-		return refuse(LengthRequired), false
+		return refusal.For(refusal.LengthRequired), false
 	}
 	// The gate's own calls come first: a tap pays nothing for what is mounted.
-	if x.route, x.param, r = s.routes.find(header.Method(), header.RequestURI()); !r.isSet() {
+	if x.route, x.param, r = s.routes.find(header.Method(), header.RequestURI()); !r.IsSet() {
 		return s.serveRoute(x), false
 	}
-	if m := s.mountOf(header.RequestURI()); m != nil && r.code == NotFound {
+	if m := s.mountOf(header.RequestURI()); m != nil && r.Code == refusal.NotFound {
 		return s.passOn(x, m), true
 	}
 	s.discard(x)
@@ -109,14 +111,14 @@ func (s *Server) serve(x *call) (r refusal, answered bool) {
 }
 
 // serveRoute serves a call of the gate's own.
-func (s *Server) serveRoute(x *call) refusal {
+func (s *Server) serveRoute(x *call) refusal.Value {
 	if !s.admission.enter(x.route.lane) {
 		s.discard(x)
-		return refuse(Overloaded)
+		return refusal.For(refusal.Overloaded)
 	}
 	defer s.admission.leave(x.route.lane)
 	x.ctx = s.deadlines.within(x.route.lane, s.budgetOf(x.route.lane))
-	if r := s.admit(x); r.isSet() {
+	if r := s.admit(x); r.IsSet() {
 		return r
 	}
 	return x.route.serve(s, x)
@@ -124,8 +126,8 @@ func (s *Server) serveRoute(x *call) refusal {
 
 // admit takes the body and checks who asks. The cheap half of the check comes before a
 // large body is read, the signature after it.
-func (s *Server) admit(x *call) refusal {
-	var r refusal
+func (s *Server) admit(x *call) refusal.Value {
+	var r refusal.Value
 	switch x.route.guard {
 	case guardTerminal:
 		x.claim, r = s.identify(x.ctx, x)
@@ -133,18 +135,18 @@ func (s *Server) admit(x *call) refusal {
 		x.actor, r = s.recognize(x)
 	}
 	x.mark(StageAuthenticate)
-	if r.isSet() {
+	if r.IsSet() {
 		s.discard(x)
 		return r
 	}
-	if r := s.takeBody(x); r.isSet() {
+	if r := s.takeBody(x); r.IsSet() {
 		return r
 	}
 	x.mark(StageRead)
 	if x.route.guard == guardTerminal {
 		r = s.verify(x.ctx, x, &x.claim)
 		x.mark(StageAuthenticate)
-		if r.isSet() {
+		if r.IsSet() {
 			return r
 		}
 	}
@@ -152,16 +154,16 @@ func (s *Server) admit(x *call) refusal {
 }
 
 // checkMedia refuses bodies that are not plain JSON.
-func (s *Server) checkMedia(x *call) refusal {
+func (s *Server) checkMedia(x *call) refusal.Value {
 	if !x.route.takesBody() {
-		return refusal{}
+		return refusal.Value{}
 	}
 	h := &x.http.Request.Header
 	own := x.route.media != "" && string(h.ContentType()) == x.route.media
 	if len(h.ContentEncoding()) > 0 || !own && !isJSON(h.ContentType()) {
-		return refuse(UnsupportedMediaType)
+		return refusal.For(refusal.UnsupportedMediaType)
 	}
-	return refusal{}
+	return refusal.Value{}
 }
 
 // isJSON reports whether a Content-Type is application/json, in UTF-8 if it says so.
@@ -177,7 +179,7 @@ func isJSON(contentType []byte) bool {
 }
 
 // takeBody reads the body, in step with what arrives and not with what was declared.
-func (s *Server) takeBody(x *call) refusal {
+func (s *Server) takeBody(x *call) refusal.Value {
 	declared := x.http.Request.Header.ContentLength()
 	limit := x.route.bodyMax
 	if !x.route.takesBody() {
@@ -185,7 +187,7 @@ func (s *Server) takeBody(x *call) refusal {
 	}
 	if declared > limit {
 		s.discard(x)
-		return refuse(BodyTooLarge)
+		return refusal.For(refusal.BodyTooLarge)
 	}
 	x.body = x.body[:0]
 	stream := x.http.RequestBodyStream()
@@ -200,10 +202,10 @@ func (s *Server) takeBody(x *call) refusal {
 		x.body = x.body[:len(x.body)+n]
 		if err != nil && len(x.body) < declared {
 			s.closeAfter(x)
-			return refuse(readFault(err))
+			return refusal.For(readFault(err))
 		}
 	}
-	return refusal{}
+	return refusal.Value{}
 }
 
 // discard reads a bounded part of a body that nobody wants, so that the client sees the
@@ -227,12 +229,12 @@ func (s *Server) discard(x *call) {
 func (s *Server) closeAfter(x *call) { x.http.SetConnectionClose() }
 
 // readFault tells a client that is too slow from one that sends nonsense.
-func readFault(err error) Code {
+func readFault(err error) refusal.Code {
 	var timeout net.Error
 	if errors.As(err, &timeout) && timeout.Timeout() {
-		return RequestTimeout
+		return refusal.RequestTimeout
 	}
-	return MalformedHTTP
+	return refusal.MalformedHTTP
 }
 
 // headerReceived gives batches more time to arrive than single calls.
@@ -249,11 +251,11 @@ func (s *Server) brokenRequest(http *fasthttp.RequestCtx, err error) {
 	code := readFault(err)
 	var small *fasthttp.ErrSmallBuffer
 	if errors.As(err, &small) {
-		code = HeadersTooLarge
+		code = refusal.HeadersTooLarge
 	}
 	x := s.calls.Get().(*call)
 	x.reset(http)
-	s.answerRefusal(x, refuse(code))
+	s.answerRefusal(x, refusal.For(code))
 	s.send(x)
 	x.wipe()
 	s.calls.Put(x)

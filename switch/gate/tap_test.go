@@ -42,9 +42,9 @@ func TestReplaySameBytes(t *testing.T) {
 	r.enrol(d, cardA)
 	bodies := map[string]string{
 		"/v1/taps": r.tapBody(d, cardA),
-		"/v1/loads": fields("id", r.id(d), "card", cardA, "amount", 500,
+		"/v1/loads": fieldsOf("id", r.id(d), "card", cardA, "amount", 500,
 			"service_time", r.serviceTime(), "stan", 7, "rrn", "ABC123"),
-		"/v1/purchases": fields("id", r.id(d), "card", cardA, "amount", 99999,
+		"/v1/purchases": fieldsOf("id", r.id(d), "card", cardA, "amount", 99999,
 			"service_time", r.serviceTime()), // declined
 	}
 	for path, body := range bodies {
@@ -68,7 +68,7 @@ func TestSameIDOtherRequest(t *testing.T) {
 	r.enrol(d, cardA)
 	id := r.id(d)
 	body := func(amount int) string {
-		return fields("id", id, "card", cardA, "amount", amount, "service_time", r.serviceTime())
+		return fieldsOf("id", id, "card", cardA, "amount", amount, "service_time", r.serviceTime())
 	}
 	if a := r.send(d, "/v1/purchases", body(100)); a.field("outcome") != "approved" {
 		t.Fatal(a)
@@ -91,7 +91,7 @@ func TestSameIDOtherCard(t *testing.T) {
 	r.enrol(d, cardA, cardB)
 	id := r.id(d)
 	buy := func(card string) reply {
-		return r.send(d, "/v1/purchases", fields("id", id, "card", card, "amount", 100,
+		return r.send(d, "/v1/purchases", fieldsOf("id", id, "card", card, "amount", 100,
 			"service_time", r.serviceTime()))
 	}
 	if a := buy(cardA); a.field("outcome") != "approved" {
@@ -153,21 +153,21 @@ func TestJourney(t *testing.T) {
 		}
 	}
 	tap := func(id, kind string, more ...any) string {
-		return fields(append([]any{"id", id, "kind", kind, "card", cardA,
+		return fieldsOf(append([]any{"id", id, "kind", kind, "card", cardA,
 			"service_time", at}, more...)...)
 	}
 	approve("/v1/taps", tap(r.id(d), "metro_entry", "station", "A"), 10000)
 	exit := r.id(d)
 	approve("/v1/taps", tap(exit, "metro_exit", "station", "B", "full_fare", 500,
 		"charged", 475, "list_epoch", 3), 9525)
-	approve("/v1/balances", fields("id", r.id(d), "card", cardA, "service_time", at), 9525)
-	approve("/v1/refunds", fields("id", r.id(d), "card", cardA, "amount", 75,
+	approve("/v1/balances", fieldsOf("id", r.id(d), "card", cardA, "service_time", at), 9525)
+	approve("/v1/refunds", fieldsOf("id", r.id(d), "card", cardA, "amount", 75,
 		"original", exit, "service_time", at), 9600)
 	ride := r.id(d)
 	approve("/v1/taps", tap(ride, "bus_boarding", "line", "71", "vehicle", "沪A12345"), 9400)
-	approve("/v1/reversals", fields("id", r.id(d), "card", cardA, "original", ride,
+	approve("/v1/reversals", fieldsOf("id", r.id(d), "card", cardA, "original", ride,
 		"service_time", at), 9600)
-	a := r.send(d, "/v1/purchases", fields("id", r.id(d), "card", cardA, "amount", 99999,
+	a := r.send(d, "/v1/purchases", fieldsOf("id", r.id(d), "card", cardA, "amount", 99999,
 		"service_time", at))
 	expect(t, a, 200, "insufficient_funds")
 	a = r.send(d, "/v1/taps", tap(r.id(d), "bus_boarding", "offline_counter", 9,
@@ -194,10 +194,10 @@ func TestRequestFilled(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Engine = e })
 	d := r.terminal("GATE01")
 	other := r.terminalWith(Terminal{ID: "SHOP.1", Merchant: "M9", Kinds: []string{"purchase"}})
-	r.send(d, "/v1/taps", fields("id", "GATE01-4-5", "kind", "bus_boarding", "card", cardA,
+	r.send(d, "/v1/taps", fieldsOf("id", "GATE01-4-5", "kind", "bus_boarding", "card", cardA,
 		"service_time", "2026-11-21T08:00:00.250+08:00", "line", "71", "vehicle", "V12",
 		"full_fare", 300, "charged", 200, "offline_counter", 17, "list_epoch", 99))
-	r.send(other, "/v1/purchases", fields("id", "SHOP.1-1-1", "card", cardB, "amount", 5,
+	r.send(other, "/v1/purchases", fieldsOf("id", "SHOP.1-1-1", "card", cardB, "amount", 5,
 		"service_time", "2026-11-21T00:00:00Z", "stan", 123456, "rrn", "R1"))
 	tap, buy := e.asked[0], e.asked[1]
 	want := txn.Request{
@@ -227,7 +227,7 @@ func TestVehicleKeepsStation(t *testing.T) {
 	r := newRig(t, func(o *Options) { o.Engine = e })
 	d := r.terminal("GATE01")
 	for _, more := range [][]any{{"vehicle", "V1", "station", "S1"}, {"station", "S1"}, {}} {
-		r.send(d, "/v1/taps", fields(append([]any{"id", r.id(d), "kind", "bus_boarding",
+		r.send(d, "/v1/taps", fieldsOf(append([]any{"id", r.id(d), "kind", "bus_boarding",
 			"card", cardA, "service_time", r.serviceTime()}, more...)...))
 	}
 	for i, want := range []string{"S1", "S1", "Central"} {
@@ -321,17 +321,17 @@ func TestDeclinesOfTheEngine(t *testing.T) {
 	r := newRig(t, nil)
 	d := r.terminal("GATE01")
 	r.enrol(d, cardA)
-	r.desk(RoleDesk, "POST", "/v1/cards", fields("card", cardB, "apps", []string{"all"},
+	r.desk(RoleDesk, "POST", "/v1/cards", fieldsOf("card", cardB, "apps", []string{"all"},
 		"rider", "senior", "expires_on", "2020-01-01", "issuer", "SZT"))
 	tap := func(card, at string) string {
-		return fields("id", r.id(d), "kind", "bus_boarding", "card", card, "service_time", at)
+		return fieldsOf("id", r.id(d), "kind", "bus_boarding", "card", card, "service_time", at)
 	}
 	now := r.serviceTime()
 	expect(t, r.send(d, "/v1/taps", tap(cardC, now)), 200, "card_unknown")
 	expect(t, r.send(d, "/v1/taps", tap(cardB, now)), 200, "card_expired")
 	expect(t, r.send(d, "/v1/taps", tap(cardA, "2099-01-01T00:00:00Z")), 200, "time_in_future")
 	expect(t, r.send(d, "/v1/taps", tap(cardA, "2020-01-01T00:00:00Z")), 200, "time_too_old")
-	expect(t, r.send(d, "/v1/loads", fields("id", r.id(d), "card", cardA, "amount", 0,
+	expect(t, r.send(d, "/v1/loads", fieldsOf("id", r.id(d), "card", cardA, "amount", 0,
 		"service_time", now)), 200, "amount_invalid")
 	for _, code := range []string{"card_unknown", "card_expired", "time_in_future",
 		"time_too_old", "amount_invalid"} {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tapswitch/tapswitch/switch/gate/counter"
+	"github.com/tapswitch/tapswitch/switch/gate/fields"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -93,8 +94,8 @@ func (t *Terminal) check() (txn.TerminalID, error) {
 		name, value string
 		max         int64
 	}{
-		{"operator", t.Operator, placeMax}, {"line", t.Line, placeMax},
-		{"station", t.Station, placeMax}, {"merchant", t.Merchant, 15},
+		{"operator", t.Operator, fields.PlaceMax}, {"line", t.Line, fields.PlaceMax},
+		{"station", t.Station, fields.PlaceMax}, {"merchant", t.Merchant, 15},
 		{"mcc", t.MCC, 4}, {"acquirer", t.Acquirer, 11},
 	} {
 		if int64(len(f.value)) > f.max || holdsNumber([]byte(f.value)) {

@@ -1,4 +1,4 @@
-package gate
+package refusal
 
 import (
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -8,9 +8,9 @@ import (
 // mean nothing outside the process.
 type Code uint8
 
-// The codes. CodeNone is no error.
+// The codes. None is no error.
 const (
-	CodeNone Code = iota
+	None Code = iota
 
 	MalformedHTTP
 	HeadersTooLarge
@@ -97,19 +97,19 @@ const (
 	typeDeclined    = "declined"
 )
 
-// codeText is one line of the catalogue.
-type codeText struct {
-	name      string
-	kind      string // type of the error
-	status    int
-	retryable bool
-	english   string
-	chinese   string
+// Text is one line of the catalogue.
+type Text struct {
+	Name      string
+	Kind      string // type of the error
+	Status    int
+	Retryable bool
+	English   string
+	Chinese   string
 }
 
-// codeTexts is the catalogue of the gate's own errors.
-var codeTexts = [codeEnd]codeText{
-	CodeNone: {"none", typeInternal, 500, false, "", ""},
+// texts is the catalogue of the gate's own errors.
+var texts = [codeEnd]Text{
+	None: {"none", typeInternal, 500, false, "", ""},
 
 	MalformedHTTP: {"malformed_http", typeInvalid, 400, false,
 		"The HTTP request cannot be read", "HTTP 请求无法解析"},
@@ -247,65 +247,68 @@ func (c Code) String() string {
 	if c >= codeEnd {
 		return "unknown"
 	}
-	return codeTexts[c].name
+	return texts[c].Name
 }
 
-// Codes returns all codes but CodeNone, so that counters can be made once.
+// Codes returns all codes but None, so that counters can be made once.
 func Codes() []Code {
 	all := make([]Code, 0, codeEnd-1)
-	for c := CodeNone + 1; c < codeEnd; c++ {
+	for c := None + 1; c < codeEnd; c++ {
 		all = append(all, c)
 	}
 	return all
 }
 
-// refusal is why a request was not executed, as a value. The zero refusal is none. It
+// Value is why a request was not executed, as a value. The zero Value is none. It
 // holds nothing that a client sent but a parsed request id and, as param, a field's name.
-type refusal struct {
-	code   Code
-	param  string
-	reason txn.Reason // with RequestRefused
-	next   uint64     // with CounterTooLow: the counter to go on from
-	allow  string     // with MethodNotAllowed
+type Value struct {
+	Code   Code
+	Param  string     // the field's name, where one is meant
+	Reason txn.Reason // with RequestRefused
+	Next   uint64     // with CounterTooLow: the counter to go on from
+	Allow  string     // with MethodNotAllowed
 }
 
-func refuse(code Code) refusal { return refusal{code: code} }
+// For returns the refusal of a code.
+func For(code Code) Value { return Value{Code: code} }
 
-func refuseField(code Code, param string) refusal { return refusal{code: code, param: param} }
+// Field returns the refusal of a code that a field caused.
+func Field(code Code, param string) Value { return Value{Code: code, Param: param} }
 
-func (r refusal) isSet() bool { return r.code != CodeNone }
+// IsSet reports whether r is a refusal.
+func (r Value) IsSet() bool { return r.Code != None }
 
-// retryAfterMS tells a client how long to wait before it tries again.
-const retryAfterMS = 200
+// RetryAfterMS tells a client how long to wait before it tries again.
+const RetryAfterMS = 200
 
-// text returns the catalogue line of r; a reason brings its own sentences. A decline that
+// Text returns the catalogue line of r; a reason brings its own sentences. A decline that
 // ends a call of the desk is a conflict with what the card is.
-func (r refusal) text() codeText {
-	if r.code != RequestRefused {
-		return codeTexts[r.code]
+func (r Value) Text() Text {
+	if r.Code != RequestRefused {
+		return texts[r.Code]
 	}
-	t := reasonText(r.reason)
-	if t.status == 200 {
-		t.kind, t.status = typeConflict, 409
+	t := ReasonText(r.Reason)
+	if t.Status == 200 {
+		t.Kind, t.Status = typeConflict, 409
 	}
 	return t
 }
 
-// reasonText returns the catalogue line of a reason. Most reasons are declines, which are
+// ReasonText returns the catalogue line of a reason. Most reasons are declines, which are
 // answers with status 200; some say that nothing could be decided.
-func reasonText(reason txn.Reason) codeText {
+func ReasonText(reason txn.Reason) Text {
 	w := reason.Text()
-	t := codeText{name: w.Code, kind: typeDeclined, status: 200, retryable: reason.Retryable(),
-		english: w.English, chinese: w.Chinese}
+	t := Text{Name: w.Code, Kind: typeDeclined, Status: 200, Retryable: reason.Retryable(),
+		English: w.English, Chinese: w.Chinese}
 	switch {
 	case reason == txn.IDReused:
-		t.kind, t.status = typeConflict, 422
+		t.Kind, t.Status = typeConflict, 422
 	case reason.Retryable():
-		t.kind, t.status = typeUnavailable, 503
+		t.Kind, t.Status = typeUnavailable, 503
 	}
 	return t
 }
 
-// declines reports whether reason is told as a decline, which is an answer, rather than
+// Declines reports whether reason is told as a decline, which is an answer, rather than
 // as an error.
-func declines(reason txn.Reason) bool { return reasonText(reason).status == 200 }
+func Declines(reason txn.Reason) bool { return ReasonText(reason).Status == 200 }
