@@ -19,6 +19,7 @@ const (
 	RestrictionsMax = 8            // in force at once
 	CasesMax        = 6            // open cases
 	EndedMax        = 12           // lines of ended cases; the oldest are forgotten
+	EndedTrust      = 4            // of them a trust flag takes the place of, while it is in force
 	LinesMax        = 5            // history lines of a case; the second oldest are forgotten
 	TxnsMax         = 6            // transactions that a case names
 	ConsentsMax     = 6            // consents in force; those that ended make room
@@ -43,6 +44,7 @@ type Account struct {
 	Closed txn.Millis // cancelled; 0 while it lives
 
 	Rider     Rider
+	Trust     Trust
 	ExpiresOn txn.BusinessDate // last day of validity; 0 for none
 	Stage     Stage            // the last stage before expiry that was announced
 	BankSince txn.Millis       // when the bank function was activated; 0: it is not

@@ -166,6 +166,7 @@ func (c *change) close(no uint32, outlet string) {
 	}
 	a.Restrictions = nil
 	a.Rider = Rider{Category: txn.RiderOrdinary}
+	a.Trust = Trust{}
 	a.BankSince, a.Closed = 0, c.now
 	c.notify(NoticeCancelled)
 }

@@ -13,14 +13,22 @@ import (
 // one: what it cannot read it must not overwrite.
 const documentVersion = 1
 
+// trustVersion is that of a document with a trust flag, which stands behind everything else:
+// documents without one stay as they were written before there were any.
+const trustVersion = 2
+
 // ErrDocument reports bytes that are no encoded document of a known version.
 var ErrDocument = errors.New("account document cannot be read")
 
 // Append appends a in its encoded form, at most EncodedMax bytes. Every document has one
 // form only.
 func (a *Account) Append(dst []byte) []byte {
-	c := codec{b: append(dst, documentVersion)}
-	c.account(a)
+	version := byte(documentVersion)
+	if a.Trust != (Trust{}) {
+		version = trustVersion
+	}
+	c := codec{b: append(dst, version)}
+	c.account(a, version)
 	if c.bad {
 		panic(fmt.Sprintf("account: internal error: document of %d carriers and %d cases exceeds a limit",
 			len(a.Carriers), len(a.Cases)))
@@ -30,12 +38,13 @@ func (a *Account) Append(dst []byte) []byte {
 
 // Decode reads an encoded document. It keeps nothing of b.
 func Decode(b []byte) (*Account, error) {
-	if len(b) == 0 || b[0] != documentVersion {
-		return nil, fmt.Errorf("%w: want version %d in %d bytes", ErrDocument, documentVersion, len(b))
+	if len(b) == 0 || b[0] < documentVersion || b[0] > trustVersion {
+		return nil, fmt.Errorf("%w: want version %d or %d in %d bytes", ErrDocument, documentVersion,
+			trustVersion, len(b))
 	}
 	c := codec{b: b[1:], read: true}
 	a := new(Account)
-	c.account(a)
+	c.account(a, b[0])
 	if c.bad || len(c.b) != 0 || len(b) > EncodedMax {
 		return nil, fmt.Errorf("%w: %d bytes", ErrDocument, len(b))
 	}
@@ -147,7 +156,7 @@ func list[T any](c *codec, v *[]T, most int, each func(*T)) {
 	}
 }
 
-func (c *codec) account(a *Account) {
+func (c *codec) account(a *Account, version byte) {
 	c.token(&a.Holder)
 	c.text(&a.Unit, NameMax)
 	amount(c, &a.Opened)
@@ -180,6 +189,21 @@ func (c *codec) account(a *Account) {
 	number(c, &a.LastEffect)
 	number(c, &a.LastFee)
 	number(c, &a.LastGrant)
+	if version == trustVersion {
+		c.trust(&a.Trust)
+	}
+}
+
+func (c *codec) trust(t *Trust) {
+	amount(c, &t.Widen)
+	c.text(&t.Purpose, NameMax)
+	c.text(&t.Source, NameMax)
+	c.text(&t.Decision, NameMax)
+	c.text(&t.By, NameMax)
+	number(c, &t.Consent)
+	amount(c, &t.Since)
+	number(c, &t.Until)
+	c.bad = c.bad || t.Widen == 0
 }
 
 func (c *codec) riderOf(r *Rider) {
@@ -373,6 +397,10 @@ func (c *codec) effect(e *Effect) {
 		c.position(&e.Txn)
 		below(c, &e.Fault, faultEnd)
 		c.flag(&e.Undo)
+	case Widen:
+		c.token(&e.Carrier)
+		amount(c, &e.Amount)
+		number(c, &e.Until)
 	default:
 		c.bad = true
 	}

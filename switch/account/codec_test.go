@@ -61,7 +61,7 @@ func full() *Account {
 		Carrier: tok, Next: tok, Party: name24(), Amount: txn.MinorMax, Decision: name24(),
 		Txns: fill(TxnsMax, pos), Lines: fill(LinesMax, Line{At: widestTime, State: Lapsed,
 			By: name24()})})
-	a.Ended = fill(EndedMax, Ended{No: widestNumber, Kind: CaseFinding, State: Lapsed,
+	a.Ended = fill(EndedMax-EndedTrust, Ended{No: widestNumber, Kind: CaseFinding, State: Lapsed,
 		From: widestTime, At: widestTime})
 	a.Consents = fill(ConsentsMax, Consent{No: widestNumber, Party: name24(), Purpose: name24(),
 		Scope: txn.AppAll, Given: widestTime, Until: 29991231, Withdrawn: widestTime})
@@ -75,11 +75,19 @@ func full() *Account {
 	a.ToDo = append(a.ToDo, fill(EffectsReserve, Effect{Seq: widestNumber, Kind: SetMark,
 		Case: widestNumber, Tries: TriesMax, Why: strings.Repeat("w", WhyMax), Carrier: tok,
 		Mark: mark})...)
+	a.Trust = Trust{Widen: txn.MinorMax, Purpose: name24(), Source: name24(), Decision: name24(), By: name24(),
+		Consent: widestNumber, Since: widestTime, Until: 29991231}
 	a.Recent = fill(RecentMax, Remembered{Case: widestNumber, Made: widestTime})
 	return a
 }
 
+// A trust flag takes the place of ended cases.
 func TestEncodedMaxHoldsADocumentAtAllLimits(t *testing.T) {
+	bare := full()
+	bare.Trust, bare.Ended = Trust{}, fill(EndedMax, full().Ended[0])
+	if n := len(bare.Append(nil)); n > EncodedMax {
+		t.Fatalf("%d bytes without a trust flag, limit %d", n, EncodedMax)
+	}
 	encoded := full().Append(nil)
 	t.Logf("%d bytes of %d", len(encoded), EncodedMax)
 	if len(encoded) > EncodedMax || EncodedMax > store.StateMax {
@@ -107,6 +115,8 @@ func TestCodecKeepsEveryKindOfEffect(t *testing.T) {
 			e.Carrier, e.To = tok, pan.Token{2}
 		case PostFee:
 			e.Amount, e.Name, e.Outlet = 5, "income", "outlet"
+		case Widen:
+			e.Carrier, e.Amount, e.Until = tok, 500, 20300101
 		case Payout:
 			e.Carrier, e.Outlet = tok, "outlet"
 		case Notify:
@@ -128,7 +138,7 @@ func TestCodecKeepsEveryKindOfEffect(t *testing.T) {
 
 func TestDecodeRefuses(t *testing.T) {
 	good := full().Append(nil)
-	later := append([]byte{documentVersion + 1}, good[1:]...)
+	later := append([]byte{trustVersion + 1}, good[1:]...)
 	for name, b := range map[string][]byte{"nothing": nil, "a later version": later,
 		"an older version": {0}, "more": append(bytes.Clone(good), 0)} {
 		if _, err := Decode(b); !errors.Is(err, ErrDocument) {

@@ -182,6 +182,7 @@ func (c *change) run() Refusal {
 	c.marks()
 	c.cards()
 	c.effective()
+	c.makeRoom()
 	most := EffectsMax - EffectsReserve
 	if protects(c.cmd.Step) {
 		most = EffectsMax

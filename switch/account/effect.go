@@ -33,11 +33,13 @@ const (
 	Compensate
 	// BookLiability moves a transaction's loss to the holder, or back with Undo.
 	BookLiability
+	// Widen tells a card the trust flag of the account: Amount until the end of Until.
+	Widen
 	effectEnd
 )
 
 var effectNames = []string{"none", "set_mark", "enrol", "amend", "transfer", "post_fee", "payout",
-	"notify", "alarm", "compensate", "book_liability"}
+	"notify", "alarm", "compensate", "book_liability", "widen"}
 
 // String returns the kind's stable name.
 func (k EffectKind) String() string { return nameOf(effectNames, k) }
@@ -98,6 +100,7 @@ type Effect struct {
 	Txn     txn.Position
 	Fault   Fault
 	Undo    bool
+	Until   txn.BusinessDate // last day of a Widen
 }
 
 // touches reports whether e changes something about a carrier.
@@ -173,6 +176,9 @@ func (c *change) cards() {
 		case !k.told.enrolled:
 			c.push(Effect{Kind: Enrol, Carrier: k.Token, Card: state, Last4: k.Last4,
 				Issuer: k.Issuer})
+			if c.next.Trust.Widen != 0 {
+				c.widenOne(k)
+			}
 		case state != k.told.card:
 			c.push(Effect{Kind: Amend, Carrier: k.Token, Card: state})
 		}

@@ -136,6 +136,9 @@ func (s WithdrawConsent) decide(c *change) Refusal {
 	}
 	g := &c.next.Consents[i]
 	g.Withdrawn = c.now
+	if g.No == c.next.Trust.Consent {
+		c.distrust()
+	}
 	c.note(g.Party, g.Purpose)
 	return RefusalNone
 }

@@ -82,6 +82,10 @@ const (
 	UnknownConsent
 	PurposeNotAllowed
 	ConsentMissing
+
+	// Trust flags.
+	TrustStands
+	NoTrust
 	refusalEnd
 )
 
@@ -179,6 +183,9 @@ var refusalTexts = [refusalEnd]Text{
 	PurposeNotAllowed: {"purpose_not_allowed",
 		"The purpose is not one of this role", "查询目的不符合规定"},
 	ConsentMissing: {"consent_missing", "The holder has not consented", "未经持卡人同意"},
+	TrustStands: {"trust_stands",
+		"A wider or longer trust flag is in force", "已有额度更高或期限更长的信用激励"},
+	NoTrust: {"trust_unknown", "No trust flag is in force", "无有效的信用激励"},
 }
 
 // Valid reports whether r is a known refusal, RefusalNone included.

@@ -121,6 +121,9 @@ type Rules struct {
 	Tariff      []FeeRule
 	Fields      []FieldRule
 	Purposes    []PurposeRule
+	// TrustMax is the most that a trust flag may widen post-paid riding by (ZZ14); 0: none is
+	// set, as where nobody rides first and pays later.
+	TrustMax txn.Minor
 }
 
 // Access is who may ask for something, by which way, and with which papers.
@@ -332,6 +335,9 @@ func (r *Rules) checkRest() error {
 		v.OpenDays > DaysMax {
 		return fmt.Errorf("%w: validity of %d years, renewal open %d and due %d days before",
 			ErrRules, v.Years, v.OpenDays, v.LeadDays)
+	}
+	if r.TrustMax < 0 || !r.TrustMax.Valid() {
+		return fmt.Errorf("%w: a trust flag of %d", ErrRules, r.TrustMax)
 	}
 	if t := &r.Replacement; t.TemporaryKinds != 0 &&
 		(t.TemporaryDays.N < 1 || t.TemporaryDays.N > DaysMax) {

@@ -75,6 +75,7 @@ func (a *Account) NextDue(rules *Rules) (txn.Millis, bool) {
 	}
 	if a.Alive() {
 		consider(rules.end(a.Rider.Until))
+		consider(rules.end(a.Trust.Until))
 		for s := a.Stage + 1; s < stageEnd; s++ {
 			consider(a.stageFrom(rules, s))
 		}
@@ -83,7 +84,7 @@ func (a *Account) NextDue(rules *Rules) (txn.Millis, bool) {
 }
 
 // Tick lets time do its work: alarms of overdue cases, the lapse of a pre-report, the end
-// of a concession or of a temporary credential, the stages before expiry. It comes from
+// of a concession, of a trust flag or of a temporary credential, the stages before expiry. It comes from
 // the due queue; too early it changes nothing.
 type Tick struct{}
 
@@ -160,12 +161,16 @@ func (a *Account) outlived(now txn.Millis) []Carrier {
 	return past
 }
 
-// age ends a concession and announces the stages before expiry, the latest only.
+// age ends a concession and a trust flag and announces the stages before expiry, the latest only.
 func (c *change) age() {
 	a := c.next
 	if end := c.rules.end(a.Rider.Until); end != 0 && end <= c.now {
 		a.Rider = Rider{Category: txn.RiderOrdinary}
 		c.note("concession_ended")
+	}
+	if end := c.rules.end(a.Trust.Until); end != 0 && end <= c.now {
+		c.distrust()
+		c.note("trust_ended")
 	}
 	stage := a.StageAt(c.rules, c.now)
 	if stage <= a.Stage {

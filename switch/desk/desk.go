@@ -85,6 +85,8 @@ type Options struct {
 	// Scheme is the policy as it is at an instant; it is asked once a local day.
 	Scheme   func(at txn.Millis) (*Scheme, error)
 	Currency txn.Currency // CNY by default
+	// TrustMax is the most that a trust flag may widen post-paid riding by; 0: none is set.
+	TrustMax txn.Minor
 	// Notices tells the parties; without it a notice waits in the document.
 	Notices Notices
 	History History
@@ -167,6 +169,7 @@ func (s *Service) scheme() *Scheme {
 	}
 	next, err := s.o.Scheme(now)
 	if err == nil {
+		next.Rules.TrustMax = s.o.TrustMax
 		err = errors.Join(next.Rules.Check(), next.Liability.Check())
 	}
 	if err != nil {

@@ -119,6 +119,8 @@ func (s *Service) perform(ctx context.Context, token pan.Token, doc *account.Acc
 		return s.enrol(ctx, token, doc, e)
 	case account.Amend:
 		return s.amend(ctx, token, doc, e)
+	case account.Widen:
+		return s.widen(ctx, token, e)
 	case account.Transfer:
 		return s.startTransfer(ctx, token, e)
 	case account.PostFee:
@@ -179,6 +181,16 @@ func (s *Service) amend(ctx context.Context, token pan.Token, doc *account.Accou
 	r := s.effectRequest(txn.Amend, e.Carrier, token, e)
 	r.ID = requestID('E', token, e.Seq, uint32(account.Amend))
 	r.Change = &c
+	return s.ask(ctx, r)
+}
+
+// widen tells a card the trust flag of its account (ZZ14). The flag ends on the card by itself.
+func (s *Service) widen(ctx context.Context, token pan.Token, e *account.Effect) error {
+	r := s.effectRequest(txn.Amend, e.Carrier, token, e)
+	r.Change = &txn.CardChange{Set: txn.ChangeTrust, Widen: e.Amount}
+	if e.Until != 0 {
+		r.Change.WidenUntil = s.scheme().Rules.Calendar.Start(e.Until.Next())
+	}
 	return s.ask(ctx, r)
 }
 

@@ -20,6 +20,11 @@ type Money struct {
 	Bank    int  // bank transactions that are not ended
 	Offline bool // off-line records were booked: more may come
 	Moving  txn.Minor
+	// Widen is what a trust flag adds to the limit of post-paid riding until WidenUntil, Unpaid
+	// how many rides in a row are not paid yet.
+	Widen      txn.Minor
+	WidenUntil txn.Millis
+	Unpaid     uint32
 }
 
 // MoneyOf reads the card states of an account, living and dead.
@@ -31,7 +36,11 @@ func (s *Service) MoneyOf(ctx context.Context, doc *account.Account) ([]Money, e
 			return err
 		}
 		m := Money{Token: token, Last4: last4, Known: c.Status != 0, Balance: c.Balance,
-			Journey: c.Journey.Open(), Offline: c.Counter.Bits != 0, Moving: c.Life.Moving.Amount}
+			Journey: c.Journey.Open(), Offline: c.Counter.Bits != 0, Moving: c.Life.Moving.Amount,
+			Unpaid: c.Credit.Rides}
+		if s.o.Now() < c.Credit.Until {
+			m.Widen, m.WidenUntil = c.Credit.Widen, c.Credit.Until
+		}
 		for i := range c.Bank {
 			if c.Bank[i].Phase.Open() {
 				m.Bank++

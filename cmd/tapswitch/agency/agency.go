@@ -110,7 +110,7 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	}
 	a.Desk, err = desk.New(desk.Options{Cards: o.Store, List: o.Store, Registry: o.Store, Engine: o.Engine,
 		Tokenizer: o.Tokenizer, Scheme: desk.City(policy, calendar), Currency: o.Engine.Policy().Currency,
-		Notices: a.Notices, History: historyOf(o.Warehouse), Now: o.Now, Logger: o.Log})
+		Notices: a.Notices, History: historyOf(o.Warehouse), TrustMax: trustMax(o.Engine), Now: o.Now, Logger: o.Log})
 	if err != nil {
 		return nil, errors.Join(err, a.Notices.Close(ctx))
 	}
@@ -137,6 +137,15 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	o.Works.OnDue(engine.DueNotice, func(due []store.Due) { a.Notices.Due(context.Background(), due) })
 	a.run(&o, &shared)
 	return a, nil
+}
+
+// trustMax is what a trust flag may add: nothing where nobody rides first and pays later.
+func trustMax(e *engine.Engine) txn.Minor {
+	p := e.Policy().PostPaid
+	if p.Limit == 0 {
+		return 0
+	}
+	return p.WidenMax
 }
 
 // readPolicy reads a built-in city or a file.

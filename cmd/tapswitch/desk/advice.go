@@ -220,6 +220,10 @@ var adviceTexts = map[string]advised{
 		"take the consent down: tapswitch desk do give_consent",
 		"先登记同意:tapswitch desk do give_consent",
 	},
+	"trust_stands": {
+		"grant as much and as long, or have it withdrawn: tapswitch desk trust withdraw",
+		"额度和期限不得低于现有激励,或先撤回:tapswitch desk trust withdraw",
+	},
 	"purpose_not_allowed": {
 		"see --purpose; tapswitch scheme shows those of your role",
 		"检查 --purpose",

@@ -26,6 +26,7 @@ func Desk(more ...func(Client) []*cobra.Command) *cobra.Command {
 	c.AddCommand(lossCommands(&d)...)
 	c.AddCommand(newCardCommand(&d, replacing()), newCardCommand(&d, renewing()), cancelCommand(&d))
 	c.AddCommand(suspensionCommands(&d)...)
+	c.AddCommand(trustCommands(&d))
 	c.AddCommand(findCommand(&d), queryCommand(&d), casesCommand(&d), figuresCommand(&d))
 	c.AddCommand(freezesCommand(&d), coverageCommand(&d), noticesCommand(&d), noticeCommand(&d))
 	c.AddCommand(partiesCommand(&d), liabilityCommand(&d), judgeCommand(&d))

@@ -23,9 +23,15 @@ type document struct {
 	Ended        []endedCase   `json:"ended"`
 	Fees         []fee         `json:"fees"`
 	Consents     []consent     `json:"consents"`
+	Trust        trust         `json:"trust"`
 }
 
 type rider struct{ Category, Source, Until string }
+
+type trust struct {
+	Widen                            int64
+	Purpose, Source, Decision, Until string
+}
 
 type carrier struct {
 	Token   string `json:"token"`
@@ -204,6 +210,10 @@ func (p *page) document(doc *document) {
 	if doc.Rider.Category != "" {
 		rows = append(rows, []string{"rider", strings.TrimSpace(doc.Rider.Category + " " +
 			doc.Rider.Source)})
+	}
+	if t := &doc.Trust; t.Widen != 0 {
+		rows = append(rows, []string{"trust flag", fmt.Sprintf("%s yuan more, to %s, by %s %s", yuan(t.Widen), t.Until,
+			t.Source, t.Decision)})
 	}
 	rows = append(rows, []string{"applications", doc.applications()})
 	slices.SortStableFunc(rows[2:], func(a, b []string) int { return strings.Compare(a[0], b[0]) })

@@ -363,6 +363,43 @@ func suspensionCommands(d *client) []*cobra.Command {
 	return []*cobra.Command{suspend, restore}
 }
 
+// trustCommands set a trust flag and take it back, by the body that keeps the trust file.
+func trustCommands(d *client) *cobra.Command {
+	c := &cobra.Command{Use: "trust", Short: "Trust flags, which widen post-paid riding",
+		Example: "  tapswitch desk trust withdraw --holder - --decision 2026-31"}
+	grant := d.shortcut(shortcut{step: "grant_trust", c: cobra.Command{
+		Use: "grant", Short: "Set a trust flag, as the body that keeps the trust file",
+		Long: "Widens how much every card of the account may owe for rides, up to and with a day.\n" +
+			"It takes the holder's consent to the purpose for this body, for as long as the flag\n" +
+			"lasts. A flag in force gives way only to one that is as wide and as long.",
+		Example: "  tapswitch desk trust grant --holder - --widen 2000 --until 2026-12-31 \\\n" +
+			"    --purpose credit_incentive --decision 2026-17",
+	}, setup: func(c *cobra.Command) filler {
+		widen := c.Flags().Int64("widen", 0, "what comes on top of the limit, in fen")
+		until := c.Flags().String("until", "", "the last day, as 2026-12-31")
+		purpose := c.Flags().String("purpose", "credit_incentive", "the purpose of the scheme")
+		decision := c.Flags().String("decision", "", "number of the decision")
+		return func(*sheet) (map[string]any, error) {
+			with := map[string]any{"widen": *widen}
+			set(with, map[string]string{"until": *until, "purpose": *purpose, "decision": *decision})
+			return with, nil
+		}
+	}})
+	withdraw := d.shortcut(shortcut{step: "withdraw_trust", c: cobra.Command{
+		Use: "withdraw", Short: "Take a trust flag back; the scheme's own limit stays",
+		Example: "  tapswitch desk trust withdraw --holder - --decision 2026-31",
+	}, setup: func(c *cobra.Command) filler {
+		decision := c.Flags().String("decision", "", "number of the decision")
+		return func(*sheet) (map[string]any, error) {
+			with := map[string]any{}
+			set(with, map[string]string{"decision": *decision})
+			return with, nil
+		}
+	}})
+	c.AddCommand(grant, withdraw)
+	return c
+}
+
 func suspensionFlags(c *cobra.Command) (app, decision *string) {
 	app = c.Flags().String("app", "social", "the application")
 	decision = c.Flags().String("decision", "", "number of the decision")

@@ -174,3 +174,25 @@ func TestLiabilityAndLateness(t *testing.T) {
 	o.refused(cli.ExitFailed, "late_invalid", "notices --late 0")
 	o.silent()
 }
+
+// A trust flag by the body that keeps the trust file, and back.
+func TestTrust(t *testing.T) {
+	o := newOffice(t, "zhengzhou")
+	account := o.enrol(holderA, cardA)
+	at := " --account " + account
+	until := o.now().Time().AddDate(0, 0, 30).Format(time.DateOnly)
+	grant := "trust grant --widen 2000 --decision 2026-17 --until " + until + at
+	o.refused(cli.ExitFailed, "role_not_permitted", grant)
+	o.as("credit_office.wang", "authority")
+	o.refused(cli.ExitConflict, "consent_missing", grant)
+	o.as("li.lei", "desk")
+	o.does("done", "do give_consent --set party=credit_office --set purpose=credit_incentive --set scope=transit"+at)
+	o.as("credit_office.wang", "authority")
+	o.does("20.00 yuan more, to "+until+", by credit_office 2026-17", grant)
+	o.refused(cli.ExitConflict, "trust_stands", strings.Replace(grant, "2000", "1999", 1))
+	if out := o.does("done", "trust withdraw --decision 2026-31"+at); strings.Contains(out, "trust flag") {
+		t.Errorf("it still stands:\n%s", out)
+	}
+	o.refused(cli.ExitConflict, "trust_unknown", "trust withdraw --decision 2026-31"+at)
+	o.silent()
+}

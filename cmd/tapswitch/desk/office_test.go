@@ -141,7 +141,7 @@ func (o *office) open(city string, ok func(error)) {
 	o.desk, err = desk.New(desk.Options{Cards: o.memory, List: o.memory, Registry: o.memory,
 		Engine:    o.engine,
 		Tokenizer: o.tokenizer, Scheme: desk.City(policy,
-			calendar), Notices: o.notices, History: o, Now: o.now})
+			calendar), Notices: o.notices, History: o, TrustMax: 5000, Now: o.now})
 	ok(err)
 	o.t.Cleanup(o.desk.Close)
 	o.handler = api.New(api.Options{Desk: o.desk, Policy: policy, Tokenizer: o.tokenizer,

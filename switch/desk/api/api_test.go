@@ -61,8 +61,9 @@ func newCounter(t *testing.T, city string) *counter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(engine.Options{Cards: memory, Blacklist: marks{blacklist.NewSet()},
-		Policy: engine.DefaultPolicy(tariff), Now: now})
+	limits := engine.DefaultPolicy(tariff)
+	limits.PostPaid = engine.PostPaid{Limit: 1000, TapMax: 500, RidesMax: 100, WidenMax: 5000}
+	e, err := engine.New(engine.Options{Cards: memory, Blacklist: marks{blacklist.NewSet()}, Policy: limits, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func newCounter(t *testing.T, city string) *counter {
 		t.Fatal(err)
 	}
 	d, err := desk.New(desk.Options{Cards: memory, List: memory, Registry: memory, Engine: e,
-		Tokenizer: tokenizer, Scheme: desk.City(policy, calendar), Now: now})
+		Tokenizer: tokenizer, Scheme: desk.City(policy, calendar), TrustMax: limits.PostPaid.WidenMax, Now: now})
 	if err != nil {
 		t.Fatal(err)
 	}

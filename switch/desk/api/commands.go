@@ -49,7 +49,8 @@ func stepTable() map[string]stepEntry {
 		account.AnswerComplaint{}, account.OpenClaim{}, account.PayFee{}, account.WaiveFee{},
 		account.GiveConsent{}, account.WithdrawConsent{})
 	add(confirmRoles, account.ConfirmRelease{}, account.ConfirmCase{})
-	add(authorityRoles, account.Suspend{}, account.Restore{}, account.CloseCorrection{})
+	add(authorityRoles, account.Suspend{}, account.Restore{}, account.CloseCorrection{}, account.GrantTrust{},
+		account.WithdrawTrust{})
 	add(riskRoles, account.FreezeRisk{}, account.LiftRisk{})
 	add(financeRoles, account.ProposeClaim{}, account.OpenFinding{})
 	return table

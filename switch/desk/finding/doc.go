@@ -8,7 +8,7 @@
 // against the holder or dismisses it. What a lost card was used for after its report can not
 // be filed against the holder at all: that was not he.
 //
-// Detect and Limit are pure. A Service keeps evidence in the registry below "finding/", is
+// Detect is pure. A Service keeps evidence in the registry below "finding/", is
 // durable on return and safe for concurrent use by several processes. Hashes are SM3,
 // instants Unix milliseconds, travel times minutes. Evidence holds tokens, places and times,
 // no name and no card number. The package reads no ledger by itself and judges no guilt.

@@ -161,24 +161,3 @@ func TestTravelTable(t *testing.T) {
 		t.Errorf("%d %v: the slack is more than the way", least, known)
 	}
 }
-
-// Trust widens a limit or leaves it.
-func TestLimitNeverShrinks(t *testing.T) {
-	today := txn.BusinessDate(20260302)
-	granted := func(widen txn.Minor, until txn.BusinessDate) *Trust {
-		return &Trust{Widen: widen, Until: until, Source: "trust_office"}
-	}
-	for _, c := range []struct {
-		base txn.Minor
-		t    *Trust
-		want txn.Minor
-	}{
-		{1000, nil, 1000}, {1000, granted(500, today), 1500}, {1000, granted(500, today-1), 1000},
-		{1000, granted(-500, today), 1000}, {0, granted(500, today), 0}, {1000, &Trust{Widen: 500, Until: today}, 1000},
-		{txn.MinorMax, granted(1, today), txn.MinorMax},
-	} {
-		if got := Limit(c.base, c.t, today); got != c.want {
-			t.Errorf("%d with %+v: %d, want %d", c.base, c.t, got, c.want)
-		}
-	}
-}

@@ -163,17 +163,6 @@ func TestDuty_SY13_EvidenceIsSealedAndFiledByAPerson(t *testing.T) {
 	}
 }
 
-// ZZ14: a trust flag widens the limit of post-paid riding only, and no finding narrows it.
-func TestDuty_ZZ14_TrustOnlyWidens(t *testing.T) {
-	r := newRig(t)
-	r.scan(use(1, txn.BusBoarding, 31, declined(txn.CardFrozen)))
-	trust := &Trust{Widen: 2000, Until: 20261231, Source: "trust_office"}
-	if got := Limit(5000, trust, 20260302); got != 7000 {
-		t.Errorf("limit %d", got)
-	}
-	TestLimitNeverShrinks(t)
-}
-
 // A person's decisions in their order, and what is incomplete.
 func TestDecisions(t *testing.T) {
 	r := newRig(t)

@@ -40,6 +40,7 @@ var fieldTable = [...]field{
 	{name: "issuer", of: func(r *txn.Record) any { return r.Issuer }},
 	{name: "alive", person: func(a *account.Account) any { return a.Alive() }},
 	{name: "expires_on", person: func(a *account.Account) any { return a.ExpiresOn.String() }},
+	{name: "trust", person: func(a *account.Account) any { return a.Trust.Widen != 0 }},
 	{name: "frozen", person: func(a *account.Account) any { return a.Mark().Reason != txn.NotFrozen }},
 }
 

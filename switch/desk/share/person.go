@@ -138,11 +138,12 @@ var kept = map[string][3]string{
 	"complaints":   {"complaints and their outcome", "投诉记录", "end of the case"},
 	"queries":      {"who looked at the account, and why", "查询记录", "query"},
 	"consents":     {"consents and their withdrawal", "授权记录", "withdrawal"},
-	"holder_data":  {"keyed tokens of the holder's identifiers, unit and concession", "持卡人标识(密文)、单位、优惠类别", "end of the account"},
+	"holder_data":  {"keyed tokens of the holder's identifiers, unit, concession and trust flag", "持卡人标识(密文)、单位、优惠类别、信用激励", "end of the account"},
 }
 
-// Collected lists what is kept with its period and recipients, as it is today. No credit
-// record is made: what a trust flag rests on is among the transactions.
+// Collected lists what is kept with its period and recipients, as it is today. Of a person's
+// credit nothing is kept but a trust flag with who granted it, for what and how long; it ends
+// with its last day, its consent or the account.
 func (s *Service) Collected(ctx context.Context) ([]Collected, error) {
 	consumers, err := s.Consumers(ctx)
 	if err != nil {

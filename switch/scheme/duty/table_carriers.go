@@ -95,13 +95,29 @@ var carriers = []Duty{
 	{
 		ID:      "ZZ14-credit",
 		Clauses: []string{"ZZ14"},
-		EN: "Credit gives incentives, also in public transport; what is collected is kept and " +
-			"shared by the agency",
-		ZH: "信用激励,信用信息归集共享",
+		EN:      "Credit gives incentives, also in public transport",
+		ZH:      "公共交通等领域信用激励",
 		How: "a card rides on up to the scheme's limit when its balance is used up, and the next " +
-			"load pays what it owes; a trust flag may only widen the limit; what is collected is " +
-			"published with period and recipients",
+			"load pays what it owes; a trust flag may only widen the limit",
 		Test: "switch/engine.TestDuty_ZZ14_RidesArePaidLater",
+	},
+	{
+		ID:      "ZZ14-trust",
+		Clauses: []string{"ZZ14", "ZZ13"},
+		EN:      "Credit is used by the responsible body only, with the holder's consent",
+		ZH:      "信用信息由主管部门经本人同意后使用",
+		How: "the body of the trust file sets and takes back a flag by a decision, for a purpose, on " +
+			"the holder's consent, for a period; the holder sees who set it; it ends with its day, " +
+			"its consent or the account, and nothing narrows the scheme's own limit",
+		Test: "switch/desk/api.TestDuty_ZZ14_ATrustFlagIsSetAndTakenBack",
+	},
+	{
+		ID:      "ZZ14-collected",
+		Clauses: []string{"ZZ14"},
+		EN:      "Credit-related use is collected, kept and shared by the agency",
+		ZH:      "信用信息归集共享",
+		How:     "what is collected is published with its period and its recipients",
+		Test:    "switch/desk/share.TestDuty_ZZ14_WhatIsCollectedIsListed",
 	},
 	{
 		ID:      "SY9-card-and-code",
