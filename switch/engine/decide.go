@@ -223,6 +223,8 @@ func (d *decider) refusal() txn.Reason {
 		return txn.ReasonNone
 	case r.Kind == txn.Refund && !c.Life.Successor.IsZero():
 		return txn.ReasonNone // it goes to the successor
+	case r.Forgiven != nil:
+		return txn.ReasonNone // what was taken wrongly is owed whatever became of the card
 	case c.Status != card.Active:
 		return txn.CardNotActive
 	case !c.ServedAt(r.ServiceAt):
@@ -243,11 +245,14 @@ func (d *decider) served() bool {
 }
 
 // credited reports whether the request lets nobody spend: what a replaced card is owed goes to
-// its successor, and a new carrier of a frozen account is enrolled and stays frozen.
+// its successor, what an order forgives is owed to a frozen card too, and a new carrier of a
+// frozen account is enrolled and stays frozen.
 func (d *decider) credited() bool {
 	switch d.r.Kind {
 	case txn.Refund:
 		return !d.out.Next.Life.Successor.IsZero()
+	case txn.Correction:
+		return d.r.Forgiven != nil && d.v.Mark.Reason != txn.Cancelled
 	case txn.Enrol:
 		return !d.r.Enrolment.Account.IsZero() && !d.v.Mark.Reason.Terminal()
 	default:

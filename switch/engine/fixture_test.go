@@ -329,6 +329,8 @@ func checkStep(
 // away already, kept to be judged, what a successor is owed, and a new carrier of an account.
 func harmless(before *card.State, mark txn.Mark, r *txn.Request, out *engine.Result) bool {
 	switch {
+	case r.Forgiven != nil:
+		return mark.Reason != txn.Cancelled
 	case r.Offline && (r.Kind.IsTap() || r.Kind == txn.Purchase):
 		return out.Record.Liability == txn.LiabilityOpen
 	case r.Kind == txn.Enrol:

@@ -87,7 +87,7 @@ func (t *Terminal) check() (txn.TerminalID, error) {
 	if err != nil {
 		return id, fmt.Errorf("%w: %w", ErrTerminal, err)
 	}
-	if id == deskTerminal() || t.ID == txn.RideDesk {
+	if id == deskTerminal() || t.ID == txn.RideDesk || t.ID == txn.GraceDesk {
 		return id, fmt.Errorf("%w: the id %q is the desk's own", ErrTerminal, t.ID)
 	}
 	for _, f := range []struct {

@@ -79,6 +79,9 @@ const TerminalIDMax = 12
 // rides; no terminal may have it.
 const RideDesk = "RIDEDESK"
 
+// GraceDesk is the same for what orders of degraded modes forgive afterwards.
+const GraceDesk = "GRACEDESK"
+
 // TerminalID names a gate, a POS or a channel: 1 to 12 characters of
 // [0-9A-Za-z_.], padded with zero bytes. It is comparable and fixed in size
 // because every card state holds several.

@@ -83,6 +83,8 @@ type Request struct {
 	// Change is set for Amend, Move for TransferOut and TransferIn.
 	Change *CardChange
 	Move   *Move
+	// Forgiven is set for a Correction that the office makes by an order, nil for a holder's.
+	Forgiven *Forgiven
 	// Untimed says that the sender gave no service time: ServiceAt is that of receipt, and
 	// differs between the copies of a request.
 	Untimed bool

@@ -170,3 +170,7 @@ func (s *State) Last() txn.Millis { return s.last }
 // Incomplete returns the known end of the incomplete journey that may be corrected; its At is
 // 0 when there is none.
 func (s *State) Incomplete() Journey { return s.broken.journey }
+
+// DropIncomplete takes the incomplete journey away: it was forgiven, and there is nothing left
+// to correct. What it has cost still counts where it counted.
+func (s *State) DropIncomplete() { s.broken = broken{} }
