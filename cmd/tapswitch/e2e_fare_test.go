@@ -50,7 +50,7 @@ func TestE2EFares(t *testing.T) {
 	}
 	write(strings.Replace(string(text), "flat: 200", "flat: 210", 1))
 	if out, code := run("fare", "lint", "--data", data, tariffs); code != cli.ExitBreaks ||
-		!strings.Contains(out, "2026.yaml:4: effective: changes fares of version 2026-1") {
+		!strings.Contains(out, "2026.yaml:11: fares: changes fares of version 2026-1") {
 		t.Errorf("lint: code %d: %s", code, out)
 	}
 	if err := s.start(t.Context()); err == nil || !strings.Contains(err.Error()+s.logTail(), "changes fares of version 2026-1") {

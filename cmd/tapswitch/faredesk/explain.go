@@ -2,6 +2,7 @@ package faredesk
 
 import (
 	"bufio"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -120,6 +121,9 @@ func writeExplained(out io.Writer, all []explained, form cli.Output) error {
 	if form == cli.JSON {
 		return cli.PrintJSON(out, all)
 	}
+	if form == cli.CSV {
+		return explainedCSV(out, all)
+	}
 	tab := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, e := range all {
 		fmt.Fprintf(tab, "%s\n", e.Tap)
@@ -135,6 +139,22 @@ func writeExplained(out io.Writer, all []explained, form cli.Output) error {
 		}
 	}
 	return tab.Flush()
+}
+
+// explainedCSV writes a line for each step of each tap; that of a refused tap has the reason.
+func explainedCSV(out io.Writer, all []explained) error {
+	w := csv.NewWriter(out)
+	rows := [][]string{{"tap", "what", "amount_minor", "rule", "line"}}
+	for _, e := range all {
+		if e.Reason != "" {
+			rows = append(rows, []string{e.Tap, "refused", "", e.Reason, ""})
+		}
+		for _, p := range e.Parts {
+			rows = append(rows, []string{e.Tap, p.What, strconv.FormatInt(int64(p.Amount), 10), p.Rule,
+				strconv.Itoa(p.Line)})
+		}
+	}
+	return w.WriteAll(rows)
 }
 
 var kinds = map[string]price.Kind{"board": price.Board, "enter": price.Enter, "exit": price.Exit,
@@ -172,7 +192,7 @@ func parseTap(text string, offset time.Duration) (tap price.Tap, pass string, er
 }
 
 // setKeys reads "key=value" words; a word without = continues the value before it, so that
-// names may have spaces.
+// names may have spaces, with quotes around them or without.
 func setKeys(tap *price.Tap, pass *string, words []string) error {
 	for len(words) > 0 {
 		key, value, ok := strings.Cut(words[0], "=")
@@ -182,6 +202,9 @@ func setKeys(tap *price.Tap, pass *string, words []string) error {
 		words = words[1:]
 		for len(words) > 0 && !strings.Contains(words[0], "=") {
 			value, words = value+" "+words[0], words[1:]
+		}
+		if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
+			value = value[1 : n-1]
 		}
 		if err := setKey(tap, pass, key, value); err != nil {
 			return err

@@ -2,6 +2,7 @@ package faredesk_test
 
 import (
 	"bytes"
+	"encoding/csv"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -53,7 +54,7 @@ func TestLint(t *testing.T) {
 		{[]string{good, other}, cli.ExitBreaks, `version "1" is that of`},
 		{[]string{"--closed", "2026-03-01", "--was", good, good}, 0, "ok"},
 		{[]string{"--closed", "2026-03-01", "--was", good, other}, cli.ExitBreaks,
-			"other.yaml:3: effective: changes fares of version 1"},
+			"other.yaml:6: fares: changes fares of version 1"},
 		{[]string{"--closed", "2026-03-01", good}, cli.ExitBreaks, "but 2026-03-01 is closed"},
 		{[]string{"--closed", "March", good}, cli.ExitUsage, "--closed"},
 		{[]string{"--was", good, good}, cli.ExitUsage, "--was needs"},
@@ -97,6 +98,17 @@ func TestExplain(t *testing.T) {
 	if e := json.Unmarshal([]byte(out), &all); e != nil || code != cli.ExitBreaks || len(all) != 4 ||
 		all[0].Charged != 300 || all[1].Charged != 0 || all[2].Refused == "" ||
 		all[3].Refused == "" || all[1].Refused != "" {
+		t.Errorf("%v, %v\n%s", e, err, out)
+	}
+}
+
+// A sheet has a line for each step; names may stand in quotes.
+func TestExplainCSV(t *testing.T) {
+	out, code, err := run(t, "explain", "--tariff", file(t, "good.yaml", small), "-o", "csv",
+		`2026-09-01 08:00 buy pass="day pass"`, "2025-09-01 09:00 board bus")
+	rows, e := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if code != cli.ExitBreaks || e != nil || len(rows) != 4 || rows[0][2] != "amount_minor" ||
+		rows[1][2] != "300" || rows[2][1] != "charged" || rows[3][1] != "refused" {
 		t.Errorf("%v, %v\n%s", e, err, out)
 	}
 }

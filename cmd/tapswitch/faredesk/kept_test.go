@@ -34,7 +34,7 @@ func TestTariffsOfClosedDays(t *testing.T) {
 		{"the first tariff", map[string]string{"1.yaml": small}, ""},
 		{"the same again", nil, ""},
 		{"another fare", map[string]string{"1.yaml": strings.Replace(small, "200", "210", 1)},
-			"1.yaml:3: effective: changes fares of version 1"},
+			"1.yaml:6: fares: changes fares of version 1"},
 		{"a version from the day after tomorrow", map[string]string{"1.yaml": ended, "2.yaml": next}, ""},
 		{"it begins a day later: a gap", map[string]string{"2.yaml": strings.Replace(next, day(2), day(3), 1)},
 			"2.yaml:3: effective: leaves a gap"},

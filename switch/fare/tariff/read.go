@@ -1,9 +1,11 @@
 package tariff
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"slices"
 	"strconv"
@@ -27,13 +29,21 @@ const (
 
 // Read reads one file. Every entry knows its line.
 func Read(s Source) (price.File, error) {
+	f, _, err := read(s)
+	return f, err
+}
+
+// read reads one file; keys has the lines of the keys at the top.
+func read(s Source) (f price.File, keys map[string]int, err error) {
 	d := decoder{file: s.Name}
-	var f price.File
-	var doc yaml.Node
+	var doc, more yaml.Node
+	in := yaml.NewDecoder(bytes.NewReader(s.Text))
 	if len(s.Text) > fileMax {
 		d.fail(0, "", "%d bytes, at most %d are read", len(s.Text), fileMax)
-	} else if err := yaml.Unmarshal(s.Text, &doc); err != nil {
+	} else if err := in.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		d.fail(0, "", "not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+	} else if next := in.Decode(&more); !errors.Is(next, io.EOF) {
+		d.fail(more.Line, "", "a second document begins; write each version into a file of its own")
 	} else if len(doc.Content) != 1 {
 		d.fail(0, "", "empty; write down a whole tariff")
 	} else if line := flatForm(doc.Content[0]); line > 0 {
@@ -43,8 +53,18 @@ func Read(s Source) (price.File, error) {
 			"fares: [{from: A, to: B, fare: 200}]}}; shares of riders are - {rider: student, pays: 50%%}")
 	} else {
 		d.value(doc.Content[0], reflect.ValueOf(&f).Elem(), "")
+		keys = topKeys(doc.Content[0])
 	}
-	return f, d.err()
+	return f, keys, d.err()
+}
+
+// topKeys returns the lines of the keys of a mapping.
+func topKeys(n *yaml.Node) map[string]int {
+	keys := map[string]int{}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		keys[n.Content[i].Value] = n.Content[i].Line
+	}
+	return keys
 }
 
 // flatForm returns the line that shows a file to be of the form that was read before tariffs had

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -57,6 +58,7 @@ func (e *FileError) Error() string {
 type Version struct {
 	*price.Tariff
 	File string
+	keys map[string]int // the lines of the keys at the top of the file
 }
 
 // Book is a tariff with its versions in the order of time.
@@ -70,12 +72,12 @@ func Load(sources ...Source) (*Book, error) {
 		return nil, fmt.Errorf("%w: %d files, want 1 to %d", ErrFile, len(sources), VersionsMax)
 	}
 	for _, s := range sources {
-		t, err := Compile(s)
+		v, err := compile(s)
 		if err != nil {
 			all = append(all, err)
 			continue
 		}
-		b.versions = append(b.versions, Version{t, s.Name})
+		b.versions = append(b.versions, v)
 	}
 	if len(all) > 0 {
 		return nil, errors.Join(all...)
@@ -91,19 +93,24 @@ func Load(sources ...Source) (*Book, error) {
 
 // Compile reads and compiles one file.
 func Compile(s Source) (*price.Tariff, error) {
-	f, err := Read(s)
+	v, err := compile(s)
+	return v.Tariff, err
+}
+
+func compile(s Source) (Version, error) {
+	f, keys, err := read(s)
 	if err != nil {
-		return nil, err
+		return Version{}, err
 	}
 	t, err := price.Compile(f)
 	if err != nil {
-		return nil, located(s.Name, err)
+		return Version{}, located(s.Name, keys, err)
 	}
-	return t, nil
+	return Version{t, s.Name, keys}, nil
 }
 
-// located gives the problems of a compilation their file.
-func located(name string, err error) error {
+// located gives the problems of a compilation their file, and those of a key at its top the line.
+func located(name string, keys map[string]int, err error) error {
 	all := []error{ErrFile}
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -112,7 +119,11 @@ func located(name string, err error) error {
 	for _, e := range joined.Unwrap() {
 		var p *price.Problem
 		if errors.As(e, &p) {
-			all = append(all, &FileError{name, *p})
+			at := *p
+			if line := keys[p.Key]; line > 0 && p.Line <= 1 {
+				at.Line = line
+			}
+			all = append(all, &FileError{name, at})
 		}
 	}
 	return errors.Join(all...)
@@ -140,12 +151,20 @@ func (b *Book) follow() error {
 			fail(v, "contradicts %s, which holds until %v and this from %v", a.File, until, from)
 		case until.Next() != from:
 			fail(v, "leaves a gap: %s ends on %v, this begins on %v", a.File, until, from)
+		case begins(v) > begins(a):
+			fail(v, "leaves a gap of %v: days of %s begin earlier; utc_offset less day_starts must not fall",
+				begins(v)-begins(a), a.File)
 		}
 	}
 	if len(all) > 1 {
 		return errors.Join(all...)
 	}
 	return nil
+}
+
+// begins is how long after midnight UTC the service days of a version begin.
+func begins(v Version) time.Duration {
+	return v.Tariff.File().DayStarts - v.Tariff.File().UTCOffset
 }
 
 // Versions returns the versions in the order of time.
@@ -171,20 +190,21 @@ func (b *Book) Check(was *Book, closed txn.BusinessDate) error {
 			continue
 		}
 		old := was.named(v.Version())
-		what := ""
+		line, key, what := e.Line, "effective", ""
 		switch {
 		case old == nil:
 			what = fmt.Sprintf("begins on %v, but %v is closed; let it begin later", e.From, closed)
 		case ends(e, closed) != ends(old.Tariff.File().Effective, closed):
 			what = fmt.Sprintf("ends on another day than before, and %v is closed", closed)
 		default:
-			if key := difference(old.Tariff.File(), v.Tariff.File()); key != "" {
+			if changed, at := difference(old.Tariff.File(), v.Tariff.File()); changed != "" {
+				line, key = cmp.Or(at, v.keys[changed], line), changed
 				what = fmt.Sprintf("changes %s of version %s, which held on days that are closed up to %v; "+
 					"make a new version from %v", key, v.Version(), closed, closed.Next())
 			}
 		}
 		if what != "" {
-			all = append(all, &FileError{v.File, price.Problem{Line: e.Line, Key: "effective", What: what}})
+			all = append(all, &FileError{v.File, price.Problem{Line: line, Key: key, What: what}})
 		}
 	}
 	if was != nil {
@@ -222,16 +242,36 @@ func (b *Book) named(version string) *Version {
 }
 
 // difference returns the first key in which two versions differ apart from their end, "" for
-// none. Where the lines of a file stand does not matter.
-func difference(a, b *price.File) string {
+// none, and the line of the entry of b that differs, 0 where b has none. Where the lines of a
+// file stand does not matter.
+func difference(a, b *price.File) (key string, line int) {
 	x, y := reflect.ValueOf(plain(*a)), reflect.ValueOf(plain(*b))
 	for i := range x.NumField() {
 		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
 			key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("yaml"), ",")
-			return key
+			return key, lineOf(x.Field(i), y.Field(i), reflect.ValueOf(*b).Field(i))
 		}
 	}
-	return ""
+	return "", 0
+}
+
+// lineOf returns the line of the first entry of a list, or the mapping, in which y differs
+// from x. from is y with its lines.
+func lineOf(x, y, from reflect.Value) int {
+	switch {
+	case from.Kind() == reflect.Struct && from.FieldByName("Line").IsValid():
+		return int(from.FieldByName("Line").Int())
+	case from.Kind() == reflect.Pointer && !from.IsNil():
+		return lineOf(x, y, from.Elem())
+	case from.Kind() != reflect.Slice:
+		return 0
+	}
+	for i := range from.Len() {
+		if i >= x.Len() || !reflect.DeepEqual(x.Index(i).Interface(), y.Index(i).Interface()) {
+			return lineOf(x, y, from.Index(i))
+		}
+	}
+	return 0
 }
 
 // plain returns a deep copy of f without lines and without the end.

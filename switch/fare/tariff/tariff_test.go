@@ -1,6 +1,7 @@
 package tariff_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -91,6 +92,10 @@ func TestRefusedFiles(t *testing.T) {
 		{"  - {name: bus, mode: bus, flat: 200}", "  {name: bus}", "x.yaml:6: fares: want a list"},
 		{"effective: {from: 2026-01-01}", "effective: now", "x.yaml:3: effective: want keys"},
 		{"bus, flat", "bus, lines: [&x A, *x], flat", "x.yaml:6: fares[0].lines[1]: aliases are not read"},
+		{"riders:", "---\nriders:", "x.yaml:7: a second document begins"},
+		{"riders:", "---\n{", "a second document begins"}, {"tariff", "---\ntariff", ""},
+		{"utc_offset: 8h", "utc_offset: 30h", "x.yaml:4: utc_offset: 30h0m0s is not within 14h"},
+		{"utc_offset: 8h", "utc_offset: 8h\nday_starts: 25h", "x.yaml:5: day_starts: 25h0m0s is not"},
 		{good, "", "empty; write down"}, {good, "a: b: c", "not YAML"},
 		{"tariff:", strings.Repeat("#", 16<<20) + "\ntariff:", "at most 16777216 are read"},
 	} {
@@ -150,6 +155,15 @@ func TestVersions(t *testing.T) {
 			t.Errorf("want %q, got %v", c.want, err)
 		}
 	}
+	for offset, want := range map[string]string{"9h": "", "8h": "", "7h\nday_starts: 23h": "day_starts",
+		"7h": "b:3: effective: leaves a gap of 1h0m0s: days of a begin earlier"} {
+		second := source("b", "2", "from: 2026-07-01")
+		second.Text = []byte(strings.Replace(string(second.Text), "8h", offset, 1))
+		_, err := tariff.Load(second, source("a", "1", "from: 2026-01-01, until: 2026-06-30"))
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("offset %s: %v, want %q", offset, err, want)
+		}
+	}
 	if _, err := tariff.Load(); err == nil {
 		t.Error("a tariff of no file")
 	}
@@ -169,6 +183,12 @@ func TestClosedDays(t *testing.T) {
 	next := source("b", "2", "from: 2026-09-02")
 	dearer := open
 	dearer.Text = []byte("# a comment moves the lines\n" + strings.Replace(string(open.Text), "200", "210", 1))
+	kind := open
+	kind.Text = []byte(strings.Replace(string(open.Text), "66.67%", "50%", 1))
+	zone := open
+	zone.Text = []byte(strings.Replace(string(open.Text), "8h", "9h", 1))
+	none := open
+	none.Text, _, _ = bytes.Cut(open.Text, []byte("riders"))
 	moved := open
 	moved.Text = []byte("\n# only a comment\n" + string(open.Text))
 	for _, c := range []struct {
@@ -181,7 +201,10 @@ func TestClosedDays(t *testing.T) {
 		{load(open), load(moved), 20260901, ""},
 		{load(open), load(dearer), 20251231, ""},
 		{nil, load(open), 20251231, ""},
-		{load(open), load(dearer), 20260101, "a:4: effective: changes fares of version 1"},
+		{load(open), load(dearer), 20260101, "a:7: fares: changes fares of version 1"},
+		{load(open), load(kind), 20260101, "a:8: riders: changes riders of version 1"},
+		{load(open), load(zone), 20260101, "a:4: utc_offset: changes utc_offset of version 1"},
+		{load(open), load(none), 20260101, "a:3: riders: changes riders of version 1"},
 		{load(open), load(ended, next), 20260902, "ends on another day than before"},
 		{nil, load(open), 20260101, "begins on 2026-01-01, but 2026-01-01 is closed"},
 		{load(ended, next), load(next), 20260901, "version 1 held on closed days and is gone"},
