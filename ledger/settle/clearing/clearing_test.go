@@ -256,6 +256,9 @@ func TestRandomDays(t *testing.T) {
 		if again := settle(t, terms, records, Run{Number: 1}); !reflect.DeepEqual(s, again) {
 			t.Fatalf("seed %d: the order of the records matters", seed)
 		}
+		for i := range s.Orders {
+			s.Orders[i].Held = "" // all were sent
+		}
 		second := settle(t, terms, records, Run{Number: 2, Prior: s.Orders})
 		if len(second.Orders) != 0 {
 			t.Fatalf("seed %d: a second run orders again: %+v", seed, second.Orders)

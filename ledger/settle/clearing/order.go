@@ -40,7 +40,8 @@ type Order struct {
 	Currency  txn.Currency `json:"currency"`
 	Amount    int64        `json:"amount"`
 	ValueDate string       `json:"value_date"`
-	// Held says why it must not be sent; empty for one to send.
+	// Held says why it must not be sent; empty for one to send. The next run orders the whole
+	// of what it held.
 	Held string      `json:"held,omitempty"`
 	Bank BankAccount `json:"account"`
 }
@@ -112,6 +113,9 @@ func (s *settling) transit(n netKey, net int64, postings []txn.Posting) error {
 func (s *settling) order(n netKey, net int64) error {
 	for i := range s.run.Prior {
 		o := &s.run.Prior[i]
+		if o.Held != "" {
+			continue // it was never to be sent, so that its money is still to be ordered
+		}
 		if o.Party == n.party && o.Currency == n.currency && o.PartyDay == n.day.String() {
 			net -= o.signed()
 		}

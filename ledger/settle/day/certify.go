@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/tapswitch/tapswitch/crypto/receipt"
 	"github.com/tapswitch/tapswitch/ledger/settle/certificate"
+	"github.com/tapswitch/tapswitch/ledger/settle/clearing"
+	"github.com/tapswitch/tapswitch/ledger/settle/journal"
 	"github.com/tapswitch/tapswitch/ledger/settle/pack"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -48,6 +51,10 @@ func (d *Desk) Certify(
 		return nil, "", fmt.Errorf("%w: %s is %s with %d runs: close and settle it first", ErrState, date,
 			state, number)
 	}
+	if n := unsettled(d.journal.Events(), date); n > 0 {
+		return nil, "", fmt.Errorf("%w: %d entries of %s came after run %d: settle the day again first",
+			ErrState, n, date, number)
+	}
 	m, err := ReadRun(run)
 	if err != nil {
 		return nil, "", err
@@ -63,6 +70,28 @@ func (d *Desk) Certify(
 		return nil, "", err
 	}
 	return day, path, d.sign(day, path, number, by)
+}
+
+// unsettled counts the entries of a day that came after its last run: a certificate of that run
+// would shut them out for ever.
+func unsettled(events []journal.Event, date txn.BusinessDate) int {
+	run := 0
+	for i := range events {
+		if events[i].Date == date && events[i].Kind == eventRun {
+			run = i
+		}
+	}
+	return moving(adjustmentsOf(events, date)) - moving(adjustmentsOf(events[:run], date))
+}
+
+// moving counts the entries that move money: the others make no run differ.
+func moving(entries []clearing.Entry) (n int) {
+	for _, e := range entries {
+		if slices.ContainsFunc(e.Postings, func(p txn.Posting) bool { return p.Amount != 0 }) {
+			n++
+		}
+	}
+	return n
 }
 
 // statement makes the certificate's content from the run's chain file.

@@ -59,6 +59,16 @@ func builtIn(t testing.TB) (*chart.Chart, *clearing.Terms) {
 	return c, with
 }
 
+// banked gives the parties of the generated records bank accounts, so that no order is held.
+func banked(terms *clearing.Terms) {
+	for _, a := range []txn.Account{"operator/M1", "operator/M5", "operator/BUS-E", "merchant/1",
+		"issuer/ICBC", "subsidy/education"} {
+		terms.Parties = append(terms.Parties, clearing.Party{Name: string(a), Lag: -1,
+			Accounts: []txn.Account{a},
+			Bank:     clearing.BankAccount{Bank: "ICBC", Number: "62" + string(a), Name: string(a)}})
+	}
+}
+
 // office is a desk on a warehouse in memory.
 type office struct {
 	t      *testing.T
@@ -73,6 +83,7 @@ func newOffice(t *testing.T, seed uint64, n int) *office {
 	o := &office{t: t, memory: warehousetest.NewMemory(), chain: warehousetest.NewChain(seed)}
 	o.append(o.chain.Batch(n))
 	c, with := builtIn(t)
+	banked(with)
 	o.o = Options{Dir: filepath.Join(t.TempDir(), "finance"), Reader: o.memory, Chart: c, Terms: with,
 		TermsHash: "test", Work: everyDay{},
 		DateOf: func(at txn.Millis) txn.BusinessDate { return txn.DateOf(at.Time(), time.UTC, 0) },
@@ -265,6 +276,9 @@ func TestCorrection(t *testing.T) {
 	}
 	if _, err := o.desk.Decide(a.Seq, "wang.wei", true); !errors.Is(err, ErrUnknown) {
 		t.Errorf("approved twice: %v", err)
+	}
+	if _, _, err := o.desk.Certify(t.Context(), theDay, certifier(t)); !errors.Is(err, ErrState) {
+		t.Errorf("certified without the adjustment: %v", err)
 	}
 	second := o.settle(theDay)
 	if !second.Fresh || second.Manifest.Run != 2 || second.Manifest.Corrects != 1 {
