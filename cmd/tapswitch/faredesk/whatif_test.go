@@ -12,6 +12,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -89,7 +90,7 @@ func TestWhatIf(t *testing.T) {
 	// Card 1: bus 200, metro 700 less 100 for the change; card 3: bus 200; card 4: 700, the dearest.
 	if w.Rides != 4 || w.Ledger != 1150 || w.WouldBe != 200+600+200+700 || w.Dearer != 1 ||
 		w.Cheaper != 2 || w.Discounts["transfer"] != 100 ||
-		w.Refused["the tariff has no fare for this ride"] != 1 || w.Operators["metro"].WouldBe != 600 ||
+		w.Refused[price.NoStation.String()] != 1 || w.Operators["metro"].WouldBe != 600 ||
 		w.Riders["ordinary"].Rides != 4 || l.closed != 1 {
 		t.Errorf("%s", out)
 	}

@@ -114,7 +114,9 @@ func (c *compiler) discounts() {
 			c.fail(e.Line, "transfers."+e.Name, "the name is missing or that of line %d too", line)
 		}
 		lines[e.Name] = e.Line
-		t.transfers = append(t.transfers, c.transfer(e))
+		rule := c.transfer(e)
+		c.againstOthers(e, rule)
+		t.transfers = append(t.transfers, rule)
 		t.depth = max(t.depth, e.Legs, 1)
 	}
 	t.depth = min(t.depth, LegsMax)
@@ -124,11 +126,20 @@ func (c *compiler) discounts() {
 		if e.From < 0 || i > 0 && e.From <= t.file.Tiers[i-1].From {
 			c.fail(e.Line, "monthly_tiers", "from %d does not follow the tier before", e.From)
 		}
-		if i > 0 && e.Pays > t.file.Tiers[i-1].Pays {
-			c.fail(e.Line, "monthly_tiers", "contradicts itself: who rides more pays more")
-		}
 	}
 	t.tiers = t.file.Tiers
+}
+
+// againstOthers refuses a transfer that holds exactly where one before it does: which amount is
+// meant cannot be told.
+func (c *compiler) againstOthers(e *Transfer, rule transferRule) {
+	rule.off, rule.pays = 0, 0
+	for i, other := range c.t.transfers {
+		if other.off, other.pays = 0, 0; other == rule {
+			c.fail(e.Line, "transfers."+e.Name, "contradicts itself: %s in line %d is for the same change of "+
+				"the same riders", c.t.file.Transfers[i].Name, c.t.file.Transfers[i].Line)
+		}
+	}
 }
 
 func (c *compiler) transfer(e *Transfer) transferRule {
@@ -153,7 +164,11 @@ func (c *compiler) transfer(e *Transfer) transferRule {
 		c.fail(e.Line, key+".window", "%v is not above 0 and up to 24h", e.Window)
 	}
 	needsLegs := rule.measured == firstEntry || len(e.First) > 0
-	if e.Legs != 0 && (e.Legs < 2 || e.Legs > LegsMax) || e.Legs == 0 && needsLegs {
+	switch {
+	case e.Legs == 0 && needsLegs:
+		c.fail(e.Line, key+".legs", "is missing: first and measured_from first_entry need the most rides "+
+			"of a chain, 2 to %d", LegsMax)
+	case e.Legs != 0 && (e.Legs < 2 || e.Legs > LegsMax):
 		c.fail(e.Line, key+".legs", "%d is not in 2 to %d", e.Legs, LegsMax)
 	}
 	if (e.Off == nil) == (e.Pays == nil) {

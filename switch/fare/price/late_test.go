@@ -111,7 +111,7 @@ func TestPairs(t *testing.T) {
 	table.Otherwise = nil
 	table.Fares = append(table.Fares, price.PairFare{From: "A", To: "A"}, price.PairFare{From: "B", To: "B"})
 	tariff = compile(t, f)
-	if q := ride("A", "Z"); q.Reason != price.NoFare {
+	if q := ride("A", "Z"); q.Reason != price.NoStation {
 		t.Errorf("a station that no pair names: %+v", q)
 	}
 }

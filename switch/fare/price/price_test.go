@@ -132,7 +132,7 @@ func TestPrices(t *testing.T) {
 			exit(noon+m, price.Rail, "B"), enter(noon+2*m, price.Rail, "A"),
 			with(exit(noon+9*m, price.Rail, "Z"), func(tap *price.Tap) { tap.Metres = 9001 }),
 			enter(noon+10*m, price.Rail, "A"), exit(noon+19*m, price.Rail, "Z")},
-			[]any{0, 200, 0, 400, 0, price.NoFare}},
+			[]any{0, 200, 0, 400, 0, price.NoDistance}},
 		"students have no transfer": {[]price.Tap{with(board(noon, "1"), student),
 			with(board(noon+m, "2"), student)}, []any{100, 100}},
 		"transfers to another line within the window": {[]price.Tap{board(noon, "1"),
@@ -195,6 +195,15 @@ func TestTiersCountFullFaresOfTheMonth(t *testing.T) {
 	for i, want := range []any{160, 160, 128, 128, 80, 160} {
 		if got[i] != want {
 			t.Errorf("ride %d: %v, want %v", i, got[i], want)
+		}
+	}
+	// Beijing's: 80 % from 100 yuan a month on, half from 150, and nothing off from 400.
+	f.Tiers = []price.Tier{{From: 200, Pays: 8000}, {From: 400, Pays: 5000}, {From: 800, Pays: 10000}}
+	got = charges(t, compile(t, f), board(noon, "1"), board(noon, "1"), board(noon, "1"),
+		board(noon, "1"), board(noon, "1"))
+	for i, want := range []any{160, 128, 80, 80, 160} {
+		if got[i] != want {
+			t.Errorf("ride %d of the month that ends dearer: %v, want %v", i, got[i], want)
 		}
 	}
 }
@@ -352,16 +361,20 @@ func TestRefusedTariffs(t *testing.T) {
 		"transfers.change: the name":                func(f *price.File) { f.Transfers[1].Name = "change" },
 		"from and to must":                          func(f *price.File) { f.Transfers[0].To = nil },
 		"transfers.change.window":                   func(f *price.File) { f.Transfers[0].Window = 0 },
-		"transfers.ferry.legs: 0":                   func(f *price.File) { f.Transfers[1].Legs = 0 },
+		"transfers.ferry.legs: is missing":          func(f *price.File) { f.Transfers[1].Legs = 0 },
 		"transfers.ferry.legs: 9":                   func(f *price.File) { f.Transfers[1].Legs = 9 },
 		"off or pays":                               func(f *price.File) { f.Transfers[0].Pays = ptr(price.Share(0)) },
 		"120% is no discount":                       func(f *price.File) { f.Transfers[1].Pays = ptr(price.Share(12000)) },
 		"measured_from":                             func(f *price.File) { f.Transfers[0].Measured = "never" },
 		"metro stands twice":                        func(f *price.File) { f.Transfers[0].From = []string{"metro", "metro"} },
 		"does not follow the tier":                  func(f *price.File) { f.Tiers = []price.Tier{{From: 5, Pays: 1}, {From: 5, Pays: 1}} },
-		"who rides more pays more":                  func(f *price.File) { f.Tiers = []price.Tier{{From: 5, Pays: 1}, {From: 6, Pays: 2}} },
-		"not day, week or month":                    func(f *price.File) { f.Caps = []price.Cap{{Period: "hour", Amount: 9}} },
-		"0 would make every ride free":              func(f *price.File) { f.Caps = []price.Cap{{Period: "day"}} },
+		"contradicts itself: change in line": func(f *price.File) {
+			again := f.Transfers[0]
+			again.Name, again.Off, again.Pays = "again", new(txn.Minor), nil
+			f.Transfers = append(f.Transfers, again)
+		},
+		"not day, week or month":       func(f *price.File) { f.Caps = []price.Cap{{Period: "hour", Amount: 9}} },
+		"0 would make every ride free": func(f *price.File) { f.Caps = []price.Cap{{Period: "day"}} },
 		"contradicts the cap of 9 for": func(f *price.File) {
 			f.Caps = []price.Cap{{Period: "day", Amount: 9}, {Period: "day", Amount: 8, Riders: []string{"student"}}}
 		},

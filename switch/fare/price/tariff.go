@@ -210,20 +210,20 @@ func (t *Tariff) ruleFare(f *fareRule, r *ride) (txn.Minor, Reason) {
 		a, ok := f.zones[r.from]
 		b, found := f.zones[r.to]
 		if !ok || !found {
-			return 0, NoFare
+			return 0, NoStation
 		}
 		return f.byZones[max(a, b)-min(a, b)], OK
 	case matrixFare:
 		a, ok := f.index[r.from]
 		b, found := f.index[r.to]
 		if !ok || !found {
-			return 0, NoFare
+			return 0, NoStation
 		}
 		return f.matrix[a*len(f.index)+b], OK
 	case distanceFare:
 		metres, ok := f.length(r)
 		if !ok {
-			return 0, NoFare
+			return 0, NoDistance
 		}
 		return f.steps.at(metres), OK
 	case pairFare:
@@ -241,7 +241,7 @@ func (f *fareRule) pair(from, to Name) (txn.Minor, Reason) {
 		return a, OK
 	}
 	if f.others == nil {
-		return 0, NoFare
+		return 0, NoStation
 	}
 	return *f.others, OK
 }

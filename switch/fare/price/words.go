@@ -98,14 +98,19 @@ const (
 	CorrectionTooLate
 	TooManyCorrections
 	NoPass
+	// NoStation and NoDistance are NoFare where the rule is known: what it needs is missing.
+	NoStation
+	NoDistance
 	reasonEnd
 )
 
 var reasonTexts = [reasonEnd]string{"ok", "the tariff does not hold on this day",
-	"the tap is older than one that was priced", "the tariff has no fare for this ride",
+	"the tap is older than one that was priced", "the tariff has no fare for this mode, line, operator and class",
 	"the given fare is none of the tariff", "an exit without an entry",
 	"no incomplete journey to correct", "too late to correct", "too many corrections this month",
-	"no such pass for this rider, or too many passes"}
+	"no such pass for this rider, or too many passes",
+	"a station of this ride stands in no table of its fare",
+	"the fare goes by distance: the terminal told none and the stations have no posts"}
 
 // String says the reason.
 func (r Reason) String() string {
