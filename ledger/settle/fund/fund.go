@@ -165,13 +165,88 @@ type camtAmount struct {
 }
 
 type camtMove struct {
-	Code      string     `xml:"Tp>CdOrPrtry>Cd"`
-	Ref       string     `xml:"NtryRef"`
-	EndToEnd  string     `xml:"NtryDtls>TxDtls>Refs>EndToEndId"`
+	Code      string       `xml:"Tp>CdOrPrtry>Cd"`
+	Ref       string       `xml:"NtryRef"`
+	Status    camtStatus   `xml:"Sts"`
+	Details   []camtDetail `xml:"NtryDtls>TxDtls"`
+	Amount    camtAmount   `xml:"Amt"`
+	Direction string       `xml:"CdtDbtInd"`
+	Date      string       `xml:"Dt>Dt"`
+	Instant   string       `xml:"Dt>DtTm"`
+	Info      string       `xml:"AddtlNtryInf"`
+}
+
+// camtStatus is a code of its own element in version 8, and plain text in version 2.
+type camtStatus struct {
+	Code string `xml:"Cd"`
+	Text string `xml:",chardata"`
+}
+
+// camtDetail is one transaction of an entry; a bank may book many in one.
+type camtDetail struct {
+	EndToEnd  string     `xml:"Refs>EndToEndId"`
 	Amount    camtAmount `xml:"Amt"`
+	OldAmount camtAmount `xml:"AmtDtls>TxAmt>Amt"`
 	Direction string     `xml:"CdtDbtInd"`
-	Date      string     `xml:"Dt>Dt"`
-	Info      string     `xml:"AddtlNtryInf"`
+}
+
+// pending reports an entry that the bank has not booked and that no balance holds.
+func (m *camtMove) pending() bool {
+	status := m.Status.Code
+	if status == "" {
+		status = strings.TrimSpace(m.Status.Text)
+	}
+	return status == "PDNG" || status == "INFO" || status == "FUTR"
+}
+
+// date is that of a balance.
+func (m *camtMove) date() string {
+	if m.Date != "" {
+		return m.Date
+	}
+	return m.Instant[:min(len(m.Instant), len("2006-01-02"))]
+}
+
+// entries are what an entry of the bank comes to: a batch is taken apart where its details add
+// up to it. Where they do not, nobody can say whose the money is, and it keeps the reference of
+// the entry alone.
+func (m *camtMove) entries(currency string) ([]Entry, error) {
+	whole, err := m.amount(currency)
+	if err != nil {
+		return nil, err
+	}
+	one := Entry{m.Ref, whole, m.Info}
+	if len(m.Details) == 1 && m.Details[0].EndToEnd != "" {
+		one.Ref = m.Details[0].EndToEnd
+	}
+	if len(m.Details) < 2 {
+		return []Entry{one}, nil
+	}
+	if len(m.Details) > EntriesMax {
+		return nil, fmt.Errorf("%w: %d details in one entry", ErrStatement, len(m.Details))
+	}
+	parts, sum := make([]Entry, 0, len(m.Details)), int64(0)
+	for _, d := range m.Details {
+		part := camtMove{Amount: d.Amount, Direction: d.Direction}
+		if part.Amount.Value == "" {
+			part.Amount = d.OldAmount
+		}
+		if part.Direction == "" {
+			part.Direction = m.Direction
+		}
+		amount, err := part.amount(currency)
+		if err != nil {
+			return []Entry{one}, nil
+		}
+		if sum, err = chart.Sum(sum, amount); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrStatement, err)
+		}
+		parts = append(parts, Entry{d.EndToEnd, amount, m.Info})
+	}
+	if sum != whole {
+		return []Entry{one}, nil
+	}
+	return parts, nil
 }
 
 // amount returns what moved, negative for a debit.
@@ -233,7 +308,7 @@ func parseCAMT(text []byte) (*Statement, error) {
 			continue
 		}
 		s.Closing = amount
-		if s.Date, err = txn.ParseBusinessDate(b.Date); err != nil {
+		if s.Date, err = txn.ParseBusinessDate(b.date()); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrStatement, err)
 		}
 	}
@@ -242,15 +317,14 @@ func parseCAMT(text []byte) (*Statement, error) {
 	}
 	s.Currency = currencies[currency].number
 	for _, e := range of.Entries {
-		amount, err := e.amount(currency)
+		if e.pending() {
+			continue
+		}
+		entries, err := e.entries(currency)
 		if err != nil {
 			return nil, err
 		}
-		ref := e.EndToEnd
-		if ref == "" {
-			ref = e.Ref
-		}
-		s.Entries = append(s.Entries, Entry{ref, amount, e.Info})
+		s.Entries = append(s.Entries, entries...)
 	}
 	return s, nil
 }
