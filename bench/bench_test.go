@@ -95,6 +95,10 @@ func TestScenarios(t *testing.T) {
 			"tapswitch, balance, MACs, 10000/s on 16 connections, p99",
 			"moov, unpack and pack, 1 core", "moov, unpack and pack, 2 cores",
 			"p99 that the switch adds at 70 % of its capacity"}},
+		"finance": {[]stack.Kind{stack.ClickHouse}, []string{
+			"p99 over a cut-over, closing and settlement, to that in a quiet time", "cut-over to certificate",
+			"books less what was sent", "totals to bare queries", "slowest console page, slowest of all",
+			"reconciled, 5 000 rows a side", "outbox to ClickHouse against bare insert"}},
 		"start": {nil, []string{"start with 10 000 frozen cards, to ready",
 			"2 000 active cards, resident"}},
 	} {
@@ -127,7 +131,7 @@ func runTiny(t *testing.T, name string) *report.Section {
 	t.Helper()
 	dir := t.TempDir()
 	r, err := Run(t.Context(), Options{Binary: needBinary(t), Dir: dir, Names: []string{name},
-		Size: TinySize(), Version: "test", Commit: "none"})
+		Size: TinySize(), Version: "test", Commit: "none", Settings: []string{"feed.flush_every=300ms"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +171,7 @@ func checkPrivate(t *testing.T, r *report.Report, dir string) {
 
 // Every scenario that exists is in the table above.
 func TestEveryScenarioIsTested(t *testing.T) {
-	if n := len(List()); n != 12 {
+	if n := len(List()); n != 13 {
 		t.Errorf("%d scenarios; the table of TestScenarios has 12", n)
 	}
 	for _, s := range List() {
@@ -245,12 +249,12 @@ func TestSizes(t *testing.T) {
 	} {
 		if s.Rounds < 2 || s.RunFor <= 0 || len(s.Connections) == 0 || s.Cards < 1 ||
 			len(s.Listed) == 0 || s.BatchTaps > enrolMax || s.Freezes >= s.Cards ||
-			s.Probes < 16 || s.Open <= 0 {
+			s.Probes < 16 || s.Open <= 0 || s.DayRows < 1000 || s.CutOver <= 0 {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
 	full := FullSize()
-	if full.Cards != 100_000 || full.StartFrozen != 10_000_000 || full.ActiveCards != 1_000_000 ||
+	if full.Cards != 100_000 || full.StartFrozen != 10_000_000 || full.ActiveCards != 1_000_000 || full.DayRows != 10_000_000 ||
 		full.Listed[len(full.Listed)-1] != 10_000_000 || full.Rounds < 5 {
 		t.Errorf("the full size is not that of the design: %+v", full)
 	}

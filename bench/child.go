@@ -49,7 +49,12 @@ type child struct {
 // startChild starts the binary with args. What it prints goes to out, when not nil, and
 // the end of what it says on standard error is kept for messages.
 func startChild(binary, name string, args []string, out io.Writer) (*child, error) {
-	c := &child{name: name, cmd: exec.Command(binary, args...), ended: make(chan struct{})}
+	return startCommand(exec.Command(binary, args...), name, out)
+}
+
+// startCommand is startChild of a command that was made elsewhere.
+func startCommand(cmd *exec.Cmd, name string, out io.Writer) (*child, error) {
+	c := &child{name: name, cmd: cmd, ended: make(chan struct{})}
 	c.cmd.Stdout, c.cmd.Stderr = out, &c.said
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {
@@ -122,12 +127,20 @@ func (c *child) wait(ctx context.Context, ready func() (bool, error)) error {
 // startSwitch runs the product on dir, with further settings, until it is ready: what
 // `tapswitch run` runs, tied to its input.
 func (b *bench) startSwitch(ctx context.Context, dir string, settings ...string) (*child, error) {
+	return b.startSwitchIn(ctx, nil, dir, settings...)
+}
+
+// startSwitchIn is startSwitch with entries of the environment besides this process's own.
+func (b *bench) startSwitchIn(ctx context.Context, env []string, dir string,
+	settings ...string) (*child, error) {
 	args := []string{"bench", "serve-switch", "--data", dir, "--listen", "127.0.0.1:0",
 		"--admin-listen", "127.0.0.1:0", "--set", "log.level=error"}
 	for _, s := range slices.Concat(settings, b.o.Settings) {
 		args = append(args, "--set", s)
 	}
-	c, err := startChild(b.o.Binary, "switch", args, nil)
+	cmd := exec.Command(b.o.Binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	c, err := startCommand(cmd, "switch", nil)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,8 @@ type terminal struct {
 	boot    uint32
 	request uint32 // number of the last request
 	counter uint64 // of the last signature
+	// ahead is how far its clock is before the machine's.
+	ahead time.Duration
 }
 
 // fleet is the terminals and cards of a run. It is for one goroutine.
@@ -47,6 +49,8 @@ type fleet struct {
 	next      uint64   // tap
 	served    time.Time
 	live      bool // service times are the clock's own
+	// ahead is how far its clock is before the machine's; see setAhead.
+	ahead     time.Duration
 	free      bool // rides cost nothing: cards without money in the purse
 	body, out []byte
 	zone      *time.Location
@@ -78,9 +82,9 @@ func (f *fleet) nextCard() int {
 // grows; it runs ahead of the clock by less than a minute in a run.
 func (f *fleet) tick() time.Time {
 	if f.live {
-		return time.Now()
+		return time.Now().Add(f.ahead)
 	}
-	if now := time.Now(); f.served.Before(now.Add(-time.Second)) {
+	if now := time.Now().Add(f.ahead); f.served.Before(now.Add(-time.Second)) {
 		f.served = now
 	}
 	f.served = f.served.Add(20 * time.Microsecond)
@@ -125,7 +129,7 @@ func (t *terminal) sign(dst []byte, path string, body []byte) []byte {
 // signed appends a whole signed request of t.
 func (t *terminal) signed(dst []byte, method, path string, body []byte) []byte {
 	t.counter++
-	at := gate.Stamp{At: txn.MillisOf(time.Now()), Counter: t.counter}
+	at := gate.Stamp{At: txn.MillisOf(time.Now().Add(t.ahead)), Counter: t.counter}
 	dst = append(append(append(dst, method...), ' '), path...)
 	dst = append(dst, " HTTP/1.1\r\nHost: tapswitch\r\nContent-Type: application/json\r\nContent-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
@@ -137,6 +141,14 @@ func (t *terminal) signed(dst []byte, method, path string, body []byte) []byte {
 	dst = append(dst, "\r\n"+gate.HeaderSignature+": "...)
 	dst = append(dst, t.signer.Sign(method, path, body, at)...)
 	return append(append(dst, "\r\n\r\n"...), body...)
+}
+
+// setAhead puts the clocks of the fleet and its terminals before the machine's.
+func (f *fleet) setAhead(d time.Duration) {
+	f.ahead = d
+	for _, t := range f.terminals {
+		t.ahead = d
+	}
 }
 
 // taps returns n signed taps, over all terminals in turn.

@@ -59,6 +59,7 @@ func scenarios() []scenario {
 		{"polls", "Gates that poll the list of frozen cards", polls},
 		{"feed", "Settled records into the warehouse", feedScenario},
 		{"bank", "Bank cards through the switch, against jPOS", bankCards},
+		{"finance", "Finance: cut-over beside taps, totals, console, reconciliation", finance},
 		{"start", "Start with frozen cards, and memory of active cards", start},
 	}
 }

@@ -32,6 +32,10 @@ type Size struct {
 	// how many are enrolled and used before memory is read.
 	StartFrozen int
 	ActiveCards int
+	// DayRows is how many records the day has whose totals and pages are timed, and how many
+	// rows each side of the reconciliation has. CutOver is how long taps go on while a day ends.
+	DayRows int
+	CutOver time.Duration
 }
 
 // FullSize is the size of the numbers in the design.
@@ -42,6 +46,7 @@ func FullSize() Size {
 		Listed: []int{10_000, 1_000_000, 10_000_000}, RedisListed: []int{10_000, 1_000_000},
 		Probes: 1 << 20, Open: 15 * time.Second, BatchTaps: 5000, Batches: 40, Freezes: 300,
 		FeedRows: 300_000, StartFrozen: 10_000_000, ActiveCards: 1_000_000,
+		DayRows: 10_000_000, CutOver: 20 * time.Second,
 	}
 }
 
@@ -54,6 +59,7 @@ func QuickSize() Size {
 		Listed: []int{10_000, 1_000_000}, RedisListed: []int{10_000},
 		Probes: 1 << 17, Open: 2 * time.Second, BatchTaps: 5000, Batches: 3, Freezes: 30,
 		FeedRows: 20_000, StartFrozen: 500_000, ActiveCards: 50_000,
+		DayRows: 200_000, CutOver: 8 * time.Second,
 	}
 }
 
@@ -65,5 +71,6 @@ func TinySize() Size {
 		Listed: []int{1000}, RedisListed: []int{1000},
 		Probes: 1 << 12, Open: 300 * time.Millisecond, BatchTaps: 200, Batches: 2, Freezes: 3,
 		FeedRows: 1000, StartFrozen: 10_000, ActiveCards: 2000,
+		DayRows: 5000, CutOver: time.Second,
 	}
 }

@@ -15,8 +15,12 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// closePoll is how often day close --wait looks again.
-const closePoll = 200 * time.Millisecond
+// closePoll is how often day close --wait looks again, and closeRest how many times as long as
+// the look took it rests at least: a look counts the whole day.
+const (
+	closePoll = 200 * time.Millisecond
+	closeRest = 4
+)
 
 // Day returns the command "day".
 func Day(source Source) *cobra.Command {
@@ -87,18 +91,20 @@ func (d *desk) await(
 ) (day.Status, error) {
 	limit := time.NewTimer(wait)
 	defer limit.Stop()
-	again := time.NewTicker(closePoll)
-	defer again.Stop()
 	for {
+		began := time.Now()
 		s, err := open.CloseDay(ctx, date, d.by)
 		if !errors.Is(err, day.ErrOpen) || wait == 0 {
 			return s, err
 		}
+		again := time.NewTimer(max(closePoll, closeRest*time.Since(began)))
 		select {
 		case <-again.C:
 		case <-limit.C:
+			again.Stop()
 			return s, err
 		case <-ctx.Done():
+			again.Stop()
 			return s, errors.Join(err, ctx.Err())
 		}
 	}

@@ -186,8 +186,10 @@ func (d *desk) options(p *Place) (day.Options, error) {
 		}}, nil
 }
 
-// with opens the desk for writing, lets work use it, and closes everything.
+// with opens the desk for writing, lets work use it, and closes everything. Taps on the same
+// machine come first.
 func (d *desk) with(ctx context.Context, work func(*day.Desk, *Place) error) error {
+	yieldProcessor()
 	p, err := d.source.Open(ctx)
 	if err != nil {
 		return err

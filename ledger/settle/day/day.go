@@ -131,6 +131,11 @@ func StatusOf(
 	if err != nil {
 		return Status{}, fmt.Errorf("state of %s: %w", date, err)
 	}
+	return statusOf(&t, events, date), nil
+}
+
+// statusOf is StatusOf of a day whose figures are known.
+func statusOf(t *warehouse.Totals, events []journal.Event, date txn.BusinessDate) Status {
 	s := Status{Date: date.String(), State: stateOf(events, date), Rows: t.Rows,
 		DeadLetters: t.DeadLetters}
 	for _, b := range t.Buckets {
@@ -152,23 +157,20 @@ func StatusOf(
 			s.Certificate = certifiedOf(e).Number
 		}
 	}
-	return s, nil
+	return s
 }
 
 // CloseDay notes that the day is closed, once the marker of every bucket is in the warehouse with
 // nothing missing before it. Until then it notes that the day is closing, and fails with ErrOpen.
 func (d *Desk) CloseDay(ctx context.Context, date txn.BusinessDate, actor string) (Status, error) {
-	s, err := StatusOf(ctx, &d.Options, d.journal.Events(), date)
+	t, err := d.Reader.Totals(ctx, date)
 	if err != nil {
-		return s, err
+		return Status{}, fmt.Errorf("closing %s: %w", date, err)
 	}
+	s := statusOf(&t, d.journal.Events(), date)
 	noted := stateOf(d.journal.Events(), date)
 	if noted == Closed || noted == Certified {
 		return s, nil
-	}
-	t, err := d.Reader.Totals(ctx, date)
-	if err != nil {
-		return s, fmt.Errorf("closing %s: %w", date, err)
 	}
 	if s.State == Open {
 		return s, fmt.Errorf("%w: no bucket has cut %s over", ErrOpen, date)
