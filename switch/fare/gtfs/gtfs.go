@@ -64,6 +64,8 @@ type importer struct {
 	stations []string
 	groups   map[string]map[string]bool // modes of a leg group
 	flats    map[string][]txn.Minor     // fares of a leg group
+	sold     map[string]map[string]bool // fare products of the rides of a mode
+	shares   map[string]map[string]price.Share
 }
 
 // Import reads the feed at the root of fsys. It returns the tariff, which compiles, and notes
@@ -71,10 +73,12 @@ type importer struct {
 func Import(fsys fs.FS, o Options) (*price.File, []string, error) {
 	m := importer{fsys: fsys, o: o, products: map[string]*product{}, networks: map[string]*network{},
 		areas: map[string][]string{}, groups: map[string]map[string]bool{},
-		flats: map[string][]txn.Minor{}, file: price.File{Tariff: o.Tariff, Version: o.Version,
-			Effective: price.Effective{From: o.From}, UTCOffset: o.UTCOffset}}
-	for _, step := range []func() error{m.readProducts, m.readNetworks, m.readAreas, m.readLegs,
-		m.makeFares, m.makeRiders, m.makeTransfers} {
+		flats: map[string][]txn.Minor{}, sold: map[string]map[string]bool{},
+		shares: map[string]map[string]price.Share{}}
+	m.file = price.File{Tariff: o.Tariff, Version: o.Version,
+		Effective: price.Effective{From: o.From}, UTCOffset: o.UTCOffset}
+	for _, step := range []func() error{m.checkFeed, m.readProducts, m.readNetworks, m.readAreas,
+		m.readLegs, m.makeFares, m.makeRiders, m.makeTransfers} {
 		if err := step(); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrFeed, err)
 		}
@@ -87,6 +91,42 @@ func Import(fsys fs.FS, o Options) (*price.File, []string, error) {
 
 func (m *importer) note(format string, args ...any) {
 	m.notes = append(m.notes, fmt.Sprintf(format, args...))
+}
+
+// checkFeed refuses feeds without fares of the second version, with fares that no tariff can
+// say, or of another local time.
+func (m *importer) checkFeed() error {
+	if _, err := fs.Stat(m.fsys, "fare_products.txt"); err != nil {
+		return fmt.Errorf("no fare_products.txt at the root of the feed; the fares of version 1 "+
+			"(fare_attributes.txt) are not read: %w", err)
+	}
+	if joins, err := readTable(m.fsys, "fare_leg_join_rules.txt", true); err != nil {
+		return err
+	} else if len(joins) > 0 {
+		return joins[0].fail("rides that count as one are not in tariffs")
+	}
+	agencies, err := readTable(m.fsys, "agency.txt", true)
+	if err != nil {
+		return err
+	}
+	for _, r := range agencies {
+		zone, err := time.LoadLocation(r.get("agency_timezone"))
+		if err != nil {
+			m.note("%s:%d: time zone %q is not known here; UTC offset %v is taken", r.file, r.line,
+				r.get("agency_timezone"), m.o.UTCOffset)
+			continue
+		}
+		if !m.o.From.Valid() {
+			continue // the tariff refuses it
+		}
+		from := int(m.o.From)
+		_, ahead := time.Date(from/10000, time.Month(from/100%100), from%100, 12, 0, 0, 0, zone).Zone()
+		if offset := time.Duration(ahead) * time.Second; offset != m.o.UTCOffset {
+			return r.fail("%s is %v ahead of UTC on %v; the UTC offset asked for is %v", zone, offset,
+				m.o.From, m.o.UTCOffset)
+		}
+	}
+	return nil
 }
 
 func (m *importer) readProducts() error {
@@ -201,6 +241,16 @@ func (m *importer) readAreas() error {
 			m.areas[name] = append(m.areas[name], r.get("area_id"))
 		}
 	}
+	alone := map[string]bool{}
+	for _, name := range names {
+		if name != "" && m.areas[name] == nil {
+			alone[name] = true
+		}
+	}
+	if len(m.areas) > 0 && len(alone) > 0 {
+		m.note("%d stations are in no area, as %q: rides there have no fare where fares go by area",
+			len(alone), slices.Min(slices.Collect(maps.Keys(alone))))
+	}
 	m.stations = slices.Sorted(maps.Keys(m.areas))
 	return nil
 }
@@ -222,6 +272,9 @@ func (m *importer) readLegs() error {
 			return r.fail("product %q is not in fare_products.txt", r.get("fare_product_id"))
 		case !p.given:
 			return p.row.fail("product %s has no amount for the default rider category",
+				r.get("fare_product_id"))
+		case p.plain < 0:
+			return p.row.fail("product %s costs less than nothing and is the fare of a ride",
 				r.get("fare_product_id"))
 		}
 		name := r.get("network_id")
@@ -275,6 +328,10 @@ func (m *importer) makeFares() error {
 				m.groups[group] = map[string]bool{}
 			}
 			m.groups[group][n.mode] = true
+			if m.sold[n.mode] == nil {
+				m.sold[n.mode] = map[string]bool{}
+			}
+			m.sold[n.mode][r.get("fare_product_id")] = true
 			m.flats[group] = append(m.flats[group], m.products[r.get("fare_product_id")].plain)
 		}
 	}
@@ -299,10 +356,10 @@ func (m *importer) fareOf(n *network, f *price.Fare) error {
 		f.Flat = &amount
 		return nil
 	}
-	f.Matrix = &price.Matrix{Stations: m.stations}
-	for _, from := range m.stations {
+	f.Matrix = &price.Matrix{Stations: m.stationsOf(n)}
+	for _, from := range f.Matrix.Stations {
 		var cells []txn.Minor
-		for _, to := range m.stations {
+		for _, to := range f.Matrix.Stations {
 			amount, err := m.cell(fares, from, to)
 			if err != nil {
 				return n.rules[0].fail("network %q: %w", n.name, err)
@@ -312,6 +369,36 @@ func (m *importer) fareOf(n *network, f *price.Fare) error {
 		f.Matrix.Rows = append(f.Matrix.Rows, cells)
 	}
 	return nil
+}
+
+// stationsOf returns the stations of a network that has fares by area. Those in areas that only
+// other networks name are theirs, unless a rule is for all areas; one in an area that nobody
+// names is a gap.
+func (m *importer) stationsOf(n *network) []string {
+	var own []string
+	all := slices.ContainsFunc(n.rules, func(r row) bool {
+		return r.get("from_area_id") == "" || r.get("to_area_id") == ""
+	})
+	for _, station := range m.stations {
+		others := func(o *network) bool { return o != n && o.names(m.areas[station]) }
+		networks := slices.Collect(maps.Values(m.networks))
+		if all || n.names(m.areas[station]) || !slices.ContainsFunc(networks, others) {
+			own = append(own, station)
+		}
+	}
+	if missing := len(m.stations) - len(own); missing > 0 {
+		m.note("network %q: %d stations are only in areas that other networks name; it has no fare there",
+			n.name, missing)
+	}
+	return own
+}
+
+// names reports whether a rule of the network names one of the areas.
+func (n *network) names(areas []string) bool {
+	return slices.ContainsFunc(n.rules, func(r row) bool {
+		return slices.Contains(areas, r.get("from_area_id")) ||
+			slices.Contains(areas, r.get("to_area_id"))
+	})
 }
 
 // cell returns the fare between two stations; a rule with an area goes before one without.
@@ -339,38 +426,6 @@ func (m *importer) cell(fares map[[2]string]txn.Minor, from, to string) (txn.Min
 	default:
 		return 0, fmt.Errorf("contradicts itself: %v from %s to %s", found, from, to)
 	}
-}
-
-// makeRiders makes shares of the amounts of rider categories: one share for all products.
-func (m *importer) makeRiders() error {
-	shares := map[string]price.Share{}
-	for _, id := range slices.Sorted(maps.Keys(m.products)) {
-		p := m.products[id]
-		for _, rider := range slices.Sorted(maps.Keys(p.riders)) {
-			if !p.given || p.plain <= 0 {
-				continue
-			}
-			share := price.Share(int64(p.riders[rider]) * int64(price.Whole) / int64(p.plain))
-			if old, ok := shares[rider]; ok && old != share {
-				return p.row.fail("riders %q pay %s of product %s and %s of another; a tariff has one share",
-					rider, share, id, old)
-			}
-			if int64(p.riders[rider])*int64(price.Whole)%int64(p.plain) != 0 {
-				return p.row.fail("riders %q pay a share of product %s that is no whole basis point", rider, id)
-			}
-			shares[rider] = share
-		}
-	}
-	for _, rider := range slices.Sorted(maps.Keys(shares)) {
-		ours, ok := m.o.Riders[rider]
-		if !ok {
-			m.note("rider category %q is left out; name ours for it", rider)
-			continue
-		}
-		share := shares[rider]
-		m.file.Riders = append(m.file.Riders, price.Rider{Rider: ours, Pays: &share})
-	}
-	return nil
 }
 
 // transferCount reads how many rides a chain has at most: 0 is no limit.

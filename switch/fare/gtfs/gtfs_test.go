@@ -97,7 +97,7 @@ func TestTransfers(t *testing.T) {
 	one := feed()
 	one["fare_leg_rules.txt"] = "leg_group_id,network_id,fare_product_id\nbus,city,bus\nbus,night,bus\n" +
 		"metro,metro,near\n"
-	one["fare_products.txt"] += "small,,0.50,USD\nboth,,4.00,USD\n"
+	one["fare_products.txt"] += "small,,0.50,USD\nboth,,4.00,USD\nboth,youth,2.75,USD\n"
 	for rule, want := range map[string]string{
 		"bus,metro,,3600,2,0,small": "off 250 legs 0 from last_exit",
 		"bus,metro,,3600,0,2,both":  "off 150 legs 2 from last_entry",
@@ -120,6 +120,67 @@ func TestTransfers(t *testing.T) {
 		if got != want {
 			t.Errorf("%s: %s, want %s", rule, got, want)
 		}
+	}
+}
+
+// What riders pay for a transfer is what the feed says for each category, or refused.
+func TestTransfersOfRiders(t *testing.T) {
+	f := feed()
+	f["fare_leg_rules.txt"] = "leg_group_id,network_id,fare_product_id\nbus,city,bus\nbus,night,bus\n" +
+		"metro,metro,near\n"
+	f["fare_products.txt"] += "near,youth,1.50,USD\nsmall,adult,0.75,USD\nsmall,youth,0.375,USD\n"
+	f["fare_products.txt"] = strings.ReplaceAll(f["fare_products.txt"], "USD", "KWD")
+	f["fare_transfer_rules.txt"] = "from_leg_group_id,to_leg_group_id,fare_transfer_type,fare_product_id\n" +
+		"bus,metro,0,small\n"
+	file, _, err := gtfs.Import(files(f), options)
+	if err != nil || file.Transfers[0].Off != nil || file.Transfers[0].Pays.String() != "25%" {
+		t.Errorf("a share: %v, %+v", err, file)
+	}
+	f["fare_products.txt"] = strings.Replace(f["fare_products.txt"], "small,youth,0.375", "small,youth,0.75", 1)
+	if _, _, err := gtfs.Import(files(f), options); err == nil || !strings.Contains(err.Error(),
+		"fare_transfer_rules.txt:2: rider categories pay another price") {
+		t.Errorf("%v", err)
+	}
+	plain := options
+	plain.Riders = nil
+	if file, _, err := gtfs.Import(files(f), plain); err != nil || *file.Transfers[0].Off != 2250 {
+		t.Errorf("without riders: %v", err)
+	}
+}
+
+// A rider category pays less only where the feed says so.
+func TestRidersByMode(t *testing.T) {
+	file, _, err := gtfs.Import(files(feed()), options)
+	if err != nil || len(file.Riders) != 1 || fmt.Sprint(file.Riders[0].Modes) != "[bus]" ||
+		file.Riders[0].Pays.String() != "50%" {
+		t.Errorf("%v, %+v", err, file)
+	}
+}
+
+// Networks with areas of their own need no fare to those of the others.
+func TestAreasOfNetworks(t *testing.T) {
+	f := feed()
+	f["stops.txt"] += "s5,Pier\ns6,Lane\n"
+	f["stop_areas.txt"] += "c,s5\n"
+	f["fare_leg_rules.txt"] = "leg_group_id,network_id,from_area_id,to_area_id,fare_product_id\n" +
+		"bus,city,c,c,bus\nbus,night,,,night\nmetro,metro,a,a,near\nmetro,metro,a,b,far\n" +
+		"metro,metro,b,a,far\nmetro,metro,b,b,near\n"
+	f["fare_transfer_rules.txt"] = ""
+	f["agency.txt"] = "agency_timezone\nAmerica/New_York\nNowhere\n"
+	file, notes, err := gtfs.Import(files(f), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for _, e := range file.Fares {
+		if e.Matrix != nil {
+			got += fmt.Sprint(e.Name, e.Matrix.Stations)
+		}
+	}
+	if all := fmt.Sprint(notes); got != "city[Pier]metro[Airport Centre Park]" ||
+		!strings.Contains(all, `"city": 3 stations`) || !strings.Contains(all, `as "Lane"`) ||
+		!strings.Contains(all, `time zone "Nowhere" is not known`) {
+		t.Errorf("%s, notes %s", got, all)
 	}
 }
 
@@ -146,6 +207,10 @@ func TestRefusedFeeds(t *testing.T) {
 		{"fare_leg_rules.txt", "leg_group_id,network_id,from_area_id",
 			"leg_group_id,network_id,rule_priority", "rule priorities"},
 		{"fare_leg_rules.txt", "bus,night", "late,night", `"bus" and "late" are both bus`},
+		{"fare_products.txt", "far,,5.50", "far,,-5.50", "product far costs less than nothing"},
+		{"fare_products.txt", "night,adult,4", "night,adult,0", "share"},
+		{"agency.txt", "", "agency_timezone\nAsia/Tokyo\n", "agency.txt:2: Asia/Tokyo is 9h0m0s ahead"},
+		{"fare_leg_join_rules.txt", "", "from_network_id,to_network_id\ncity,metro\n", "fare_leg_join_rules.txt:2"},
 		{"fare_transfer_rules.txt", "bus,bus,2", "tram,bus,2", `leg group "tram" has no rule`},
 		{"fare_transfer_rules.txt", "bus,bus,2", "bus,bus,8", "transfer_count"},
 		{"fare_transfer_rules.txt", "7200,1", "soon,1", "no number of seconds"},

@@ -98,8 +98,9 @@ func (m *importer) window(r row, t *price.Transfer) error {
 // its own fare and the transfer's price, of type 2 nothing beside a price for both.
 func (m *importer) discount(r row, t *price.Transfer) error {
 	var amount txn.Minor
+	var p *product
 	if id := r.get("fare_product_id"); id != "" {
-		p := m.products[id]
+		p = m.products[id]
 		if p == nil || !p.given {
 			return r.fail("product %q is not in fare_products.txt", id)
 		}
@@ -124,7 +125,18 @@ func (m *importer) discount(r row, t *price.Transfer) error {
 		return r.fail("a transfer of type %q for %d cannot be said as a discount on the second ride",
 			kind, amount)
 	}
-	return nil
+	kind := r.get("fare_transfer_type")
+	if m.holds(t, kind, p, first, second) {
+		return nil
+	}
+	if kind == "0" && second > 0 && int64(amount)*int64(price.Whole)%int64(second) == 0 {
+		share := price.Share(int64(amount) * int64(price.Whole) / int64(second))
+		if t.Off, t.Pays = nil, &share; m.holds(t, kind, p, first, second) {
+			return nil
+		}
+	}
+	return r.fail("rider categories pay another price for the transfer than the discount on the " +
+		"second ride makes; a tariff has one discount for all")
 }
 
 // flat returns the one fare that all legs of a group cost.
