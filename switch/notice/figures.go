@@ -22,15 +22,21 @@ type Histogram struct {
 	SumMS    uint64
 }
 
+// MarksMax is how many marks of a clock Figures tells apart.
+const MarksMax = 3
+
 // Figures are for metrics. The first part is of the last sweep over the store, the second
 // counts what this process did since it started.
 type Figures struct {
-	At         txn.Millis // of the sweep; 0 before the first
-	Open       int        // notices
-	Parties    int        // rows in them that are not done
-	BySending  int        // of those, on a clock without proof of receipt
-	Late       int        // of those, late
-	Dead       int        // of those, given up
+	At        txn.Millis // of the sweep; 0 before the first
+	Open      int        // notices
+	Parties   int        // rows in them that are not done
+	BySending int        // of those, on a clock without proof of receipt
+	Late      int        // of those, late
+	Dead      int        // of those, given up
+	// Past counts those whose clock is past its first mark, its second, and so on; the last entry
+	// is of that mark and all after it.
+	Past       [MarksMax]int
 	OldestAt   txn.Millis // acceptance of the oldest open notice, 0 for none
 	Incomplete bool       // the sweep met an error, or more than SweepMax notices
 
@@ -195,6 +201,9 @@ func (f *Figures) count(parts []*Document) {
 			f.BySending += one(basis == BySending)
 			f.Late += one(r.Late)
 			f.Dead += one(r.State() == Dead)
+			for i := range min(int(r.Alarms), MarksMax) {
+				f.Past[i]++
+			}
 		}
 	}
 }

@@ -79,6 +79,8 @@ type Agency struct {
 	scan      *nightly
 	now       func() txn.Millis
 	figures   figures
+	watch     watch
+	log       *slog.Logger
 	publisher *feed.Publisher
 	stop      context.CancelFunc
 	work      sync.WaitGroup
@@ -98,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Agency, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agency{Policy: policy, now: o.Now}
+	a := &Agency{Policy: policy, now: o.Now, log: o.Log}
 	if a.Signer, err = receipt.NewEd25519Signer(SigningKeyID, ed25519.NewKeyFromSeed(o.SigningKey)); err != nil {
 		return nil, err
 	}

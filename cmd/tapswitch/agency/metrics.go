@@ -107,14 +107,13 @@ func (w *watchedWriter) WriteHeader(status int) {
 // Unwrap lets http.ResponseController find what is beneath.
 func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// sample counts the open cases until ctx ends.
+// sample looks at what alarms are made of until ctx ends.
 func (a *Agency) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		all, err := a.Desk.Cases(ctx, desk.CaseFilter{})
-		if err == nil {
-			a.figures.take(all)
+		if err := a.look(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("cases, other cities' lists and drills were not looked at", "error", err)
 		}
 		select {
 		case <-tick.C:
@@ -148,6 +147,7 @@ func (a *Agency) Collect(out chan<- prometheus.Metric) {
 	now := a.now()
 	m := meter{out, now}
 	a.figures.collect(&m)
+	a.watch.collect(&m)
 	a.collectNotices(&m)
 	a.collectLists(&m)
 }
@@ -197,6 +197,7 @@ func (a *Agency) collectNotices(m *meter) {
 	m.gauge(partiesDesc, float64(f.Parties-f.BySending), "receipt_or_none")
 	m.gauge(lateDesc, float64(f.Late))
 	m.gauge(deadDesc, float64(f.Dead))
+	collectMarks(m, f.Past[:])
 	oldest := 0.0
 	if f.OldestAt != 0 {
 		oldest = float64(max(0, m.now-f.OldestAt)) / 1000

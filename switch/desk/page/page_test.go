@@ -181,6 +181,36 @@ func TestTheMostUrgentFirst(t *testing.T) {
 	look(t, newDesk(), "/freezes?lang=en").has(t, `id="n-n-1"`, `id="n-n-0"`)
 }
 
+// Another city's list that has ended, one that was taken in by half, and runbooks that nobody
+// drilled stand on the page; what is in order is no alert.
+func TestOtherCitiesListsAndDrills(t *testing.T) {
+	d := newDesk()
+	if s := look(t, d, "/freezes?lang=en"); strings.Contains(s.body, "h-office") {
+		t.Error("a process without them shows the section")
+	}
+	one := func(name string, epoch int, stale, unfinished bool) object {
+		return object{"source": object{"name": name, "city": "Luoyang", "epoch": epoch, "cards": 17, "stale": stale,
+			"unfinished": unfinished}, "expires_at": ago(60)}
+	}
+	d.answers["/v1/desk/foreign"] = object{"sources": []object{one("kaifeng", 3, false, false), one("luoyang", 7, true, false),
+		one("xinxiang", 9, true, true), one("anyang", 0, false, false)}}
+	d.answers["/v1/desk/drills"] = object{"runbooks": []object{
+		{"runbook": "breach", "title": "Data got out", "overdue": true, "last_passed": ago(60 * 24 * 200)},
+		{"runbook": "bank-away", "title": "The bank is away", "overdue": true, "last_passed": nil},
+		{"runbook": "freeze", "title": "Freezes", "overdue": false, "last_passed": ago(60)}}}
+	s := look(t, d, "/freezes?lang=en")
+	s.has(t, "<td>in force</td>", `<strong class="late">has ended, stays in force`, `<strong class="late">taken in by half`,
+		"<td>no list came yet</td>", "Runbooks not drilled in time: 2", "Data got out (breach)", "200 days", "never")
+	if strings.Contains(s.body, "(freeze)") {
+		t.Error("a runbook that was drilled is named")
+	}
+	look(t, d, "/freezes?lang=zh").has(t, "已到期", "2 份预案逾期未演练")
+	d.status["/v1/desk/foreign"] = http.StatusServiceUnavailable
+	if s := look(t, d, "/freezes?lang=en"); s.status != http.StatusServiceUnavailable {
+		t.Errorf("%d", s.status)
+	}
+}
+
 func TestACard(t *testing.T) {
 	d := newDesk()
 	en := look(t, d, "/freezes/"+token+"?lang=en")
@@ -255,7 +285,7 @@ func TestManyNotices(t *testing.T) {
 		t.Errorf("%d notices", n)
 	}
 	s.has(t, fmt.Sprintf("(%d+)", NoticesMax), `id="n-q-000"`, `id="n-q-001"`, "the most urgent stand first")
-	if n := d.calls.Load(); n != 3+gatesMax {
+	if n := d.calls.Load(); n != 5+gatesMax {
 		t.Errorf("%d calls", n)
 	}
 }

@@ -133,6 +133,44 @@ type cityView struct {
 	More    bool // there are more open notices than are shown
 	Late    []lateParty
 	MoreLag bool // there are more late parties than are shown
+	// Sources are the lists of other cities, Drills the runbooks that were not drilled in time.
+	Sources []source
+	Drills  []runbook
+}
+
+// source is another city's list.
+type source struct {
+	Source struct {
+		Name, City        string
+		Epoch             uint64
+		Cards             int
+		Stale, Unfinished bool
+	}
+	ExpiresAt *time.Time `json:"expires_at"`
+}
+
+// Bad reports whether a person has to look at it.
+func (s *source) Bad() bool { return s.Source.Stale || s.Source.Unfinished }
+
+// State is the word for where it stands.
+func (s *source) State() string {
+	switch {
+	case s.Source.Unfinished:
+		return "foreign.unfinished"
+	case s.Source.Stale:
+		return "foreign.stale"
+	case s.Source.Epoch == 0:
+		return "foreign.none"
+	default:
+		return "foreign.good"
+	}
+}
+
+// runbook is one with a drill.
+type runbook struct {
+	Runbook, Title string
+	LastPassed     *time.Time `json:"last_passed"`
+	Overdue        bool
 }
 
 // cityNow returns a reading that is not older than freshFor. Who comes while one is made
@@ -155,6 +193,9 @@ func (s *server) readCity(ctx context.Context) (*cityView, error) {
 	if c.Lists, err = s.optional(ctx, "/v1/desk/coverage", &c.Gates); err != nil {
 		return nil, err
 	}
+	if err := s.readOffice(ctx, c); err != nil {
+		return nil, err
+	}
 	var open struct {
 		Notices []*notice
 		Next    string
@@ -173,6 +214,21 @@ func (s *server) readCity(ctx context.Context) (*cityView, error) {
 		}
 	}
 	return c, s.readLate(ctx, c)
+}
+
+// readOffice adds other cities' lists and the drills that are overdue.
+func (s *server) readOffice(ctx context.Context, c *cityView) error {
+	var lists struct{ Sources []source }
+	if _, err := s.optional(ctx, "/v1/desk/foreign", &lists); err != nil {
+		return err
+	}
+	var drills struct{ Runbooks []runbook }
+	if _, err := s.optional(ctx, "/v1/desk/drills", &drills); err != nil {
+		return err
+	}
+	c.Sources = lists.Sources
+	c.Drills = slices.DeleteFunc(drills.Runbooks, func(b runbook) bool { return !b.Overdue })
+	return nil
 }
 
 // readGates adds where a freeze is effective.
