@@ -155,6 +155,11 @@ func (o *order) readIDs() {
 		}
 		var room [8]byte
 		copy(o.work.OriginalAuth[:], o.view.Append(room[:0], 38))
+	case txn.BankPurchase:
+		var room [8]byte
+		if code := o.view.Append(room[:0], 38); o.ask.Advice && trimmed(code) != "" {
+			copy(o.work.Auth[:], code) // the bank gave it by telephone, and wants it back
+		}
 	}
 }
 

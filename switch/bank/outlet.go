@@ -313,6 +313,10 @@ func (o *order) forward(ctx context.Context, l *outlet, a engine.Answer) (*messa
 	return l.exchange(ctx, frame, key, false)
 }
 
+// errNoCode is what an answer without field 39 is: it says nothing, so nobody knows what the bank
+// did.
+var errNoCode = errors.New("the answer has no response code (field 39)")
+
 // exchange sends a frame and opens the answer.
 func (l *outlet) exchange(ctx context.Context, frame []byte, key link.Key, repeat bool,
 ) (*message.View, link.Sent, error) {
@@ -325,7 +329,10 @@ func (l *outlet) exchange(ctx context.Context, frame []byte, key link.Key, repea
 		return nil, sent, err
 	}
 	v := l.views.Get().(*message.View)
-	if err := v.Open(l.spec, reply); err != nil {
+	if err = v.Open(l.spec, reply); err == nil && !v.Has(39) {
+		err = errNoCode
+	}
+	if err != nil {
 		l.views.Put(v)
 		return nil, link.Unknown, err
 	}

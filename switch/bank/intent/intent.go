@@ -124,6 +124,9 @@ func Of(d message.Dialect, sum *message.Summary) Ask {
 	case message.Reconciliation:
 		return Ask{Action: Settle}
 	case message.File:
+		if first != message.FileAdvice {
+			return Ask{} // nobody changes a file of this switch
+		}
 		if network := string(sum.Network[:]); network == "202" || network == "207" {
 			return Ask{Action: UploadEnd}
 		}
