@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/faredesk"
 	"github.com/tapswitch/tapswitch/switch/engine"
@@ -17,7 +18,8 @@ import (
 //go:embed tariff.yaml
 var sampleTariff []byte
 
-// readPolicy makes the engine's policy from the configuration and the tariff file.
+// readPolicy makes the engine's policy from the configuration, the tariff file and the
+// city's lease.
 func readPolicy(c *config.Config) (engine.Policy, error) {
 	tariff, err := readTariff(c.Scheme.TariffFile)
 	if err != nil {
@@ -33,16 +35,15 @@ func readPolicy(c *config.Config) (engine.Policy, error) {
 		Currency: txn.CNY, ZoneOffset: txn.Millis(offset) * 1000, Tariff: tariff,
 		AcceptTerminalFare: s.AcceptTerminalFare,
 		FutureMax:          millis(s.FutureMax), AgeMax: millis(s.AgeMax),
-		OfflineAgeMax: millis(s.OfflineAgeMax),
-		PurchaseMax:   txn.Minor(s.PurchaseMax), LoadMax: txn.Minor(s.LoadMax),
-		BalanceMax: txn.Minor(s.BalanceMax),
+		OfflineAgeMax: millis(s.OfflineAgeMax), PurchaseMax: txn.Minor(s.PurchaseMax),
+		LoadMax: txn.Minor(s.LoadMax), BalanceMax: txn.Minor(s.BalanceMax),
 		PostPaid: engine.PostPaid{Limit: txn.Minor(s.PostPaidLimit), TapMax: txn.Minor(s.PostPaidTapMax),
 			RidesMax: uint32(max(0, s.PostPaidRidesMax)), WidenMax: txn.Minor(s.PostPaidWidenMax),
 			Anonymous: s.PostPaidAnonymous},
 		PassBackWindow: millis(s.PassBackWindow), JourneyMax: millis(s.JourneyMax),
 		JourneyLapse: millis(s.JourneyLapse),
 	}
-	return p, p.Check()
+	return agency.Leased(p, c.Desk.City)
 }
 
 func millis(d time.Duration) txn.Millis { return txn.Millis(d.Milliseconds()) }

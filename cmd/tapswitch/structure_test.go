@@ -82,6 +82,8 @@ var lattice = map[string][]string{
 	"switch/gate/adapt":   {},
 	// What gates work by, and the orders of degraded modes, which the engine may know too.
 	"switch/disruption":     {"switch/txn"},
+	"switch/disruption/redress": {"crypto/pan", "switch/card", "switch/disruption", "switch/engine", "switch/fare/price",
+		"switch/store", "switch/txn"},
 	"switch/gate/provision": {"crypto/receipt", "crypto/sm", "switch/disruption", "switch/store", "switch/txn"},
 	"switch/gate/frame":     {"crypto/pan"},
 	// Uploads of off-line records: the rules, what books them, their calls.

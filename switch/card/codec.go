@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -25,6 +26,7 @@ const (
 	partUndo
 	partCodes
 	partCredit
+	partLease
 	partsEnd
 )
 
@@ -46,7 +48,8 @@ func (s *State) Append(dst []byte) []byte {
 	if s.Life != (Life{}) {
 		version = livedVersion
 	}
-	if len(s.Rides) > 0 || s.Undo.Set || !s.Codes.empty() || s.Credit != (Credit{}) {
+	if len(s.Rides) > 0 || s.Undo.Set || !s.Codes.empty() || s.Credit != (Credit{}) ||
+		s.Lease != (lease.Lease{}) {
 		version = riddenVersion
 	}
 	dst = append(dst, version, byte(s.Status), byte(s.Rider))
@@ -99,6 +102,10 @@ func (s *State) appendParts(dst []byte) []byte {
 	if s.Credit != (Credit{}) {
 		dst[at] |= partCredit
 		dst = s.Credit.append(dst)
+	}
+	if s.Lease != (lease.Lease{}) {
+		dst[at] |= partLease
+		dst = appendLease(dst, &s.Lease)
 	}
 	return dst
 }
@@ -237,6 +244,9 @@ func (d *reader) parts(s *State, codes []int64) {
 	if parts&partCredit != 0 {
 		s.Credit = d.credit()
 		d.bad = d.bad || s.Credit == Credit{}
+	}
+	if parts&partLease != 0 {
+		s.Lease = d.lease()
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 	"pgregory.net/rapid"
@@ -77,6 +78,13 @@ func drawRides(t *rapid.T, s *card.State) {
 	if rapid.Bool().Draw(t, "credit") {
 		s.Credit = card.Credit{Rides: rapid.Uint32().Draw(t, "unpaid"), Widen: 77,
 			Until: txn.Millis(rapid.Int64().Draw(t, "until"))}
+	}
+	if rapid.Bool().Draw(t, "leased") {
+		at := rapid.Int64Range(-1<<41, 1<<41)
+		s.Lease = lease.Lease{Since: txn.Millis(at.Draw(t, "since")), Until: 1 + txn.Millis(at.Draw(t, "lease"))}
+		for i := range rapid.IntRange(0, lease.GapsMax).Draw(t, "gaps") {
+			s.Lease.Gaps[i] = lease.Gap{From: txn.Millis(at.Draw(t, "from")), To: 1<<42 + txn.Millis(i)}
+		}
 	}
 }
 
@@ -191,6 +199,10 @@ func greatest() card.State {
 		s.Codes = s.Codes.Mark(1<<40 + i<<34)
 	}
 	s.Credit = card.Credit{Rides: math.MaxUint32, Widen: txn.MinorMax, Until: 1 << 48}
+	s.Lease = lease.Lease{Since: 1, Until: 1 << 48}
+	for i := range s.Lease.Gaps {
+		s.Lease.Gaps[i] = lease.Gap{From: 1, To: 1 << 48}
+	}
 	return s
 }
 

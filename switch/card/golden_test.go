@@ -11,6 +11,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -38,7 +39,11 @@ func goldens() map[string]card.State {
 	ridden.Undo = card.Undo{Set: true, Rides: []byte{1, 0, 4, 0}, Journey: plain.Journey}
 	shown := plain
 	shown.Codes = card.CodeWindow{Floor: 1_788_235_000, Used: []int64{1_788_235_100, 1_788_235_460}}
-	return map[string]card.State{"plain": plain, "lived": lived, "ridden": ridden, "shown": shown}
+	leased := lived
+	leased.Lease = lease.Lease{Since: 1_788_000_000_000, Until: 1_788_259_200_000,
+		Gaps: [lease.GapsMax]lease.Gap{{From: 1_787_000_000_000, To: 1_788_000_000_000}}}
+	return map[string]card.State{"plain": plain, "lived": lived, "ridden": ridden, "shown": shown,
+		"leased": leased}
 }
 
 func TestEncodedStatesStay(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -90,6 +91,9 @@ type State struct {
 
 	// Credit is what the card needs to ride now and pay later.
 	Credit Credit
+
+	// Lease is until when the purse may be served off line; zero for a card that never got one.
+	Lease lease.Lease
 }
 
 // Undo is a card's rides and journey before the tap that Recent calls Undoable.

@@ -178,6 +178,10 @@ func (d *decider) replayed() bool {
 	default:
 		d.out.Decision = answer(m)
 		d.out.Decision.Replay = true
+		if m.Reason == txn.ReasonNone {
+			d.tellLease()
+			d.out.Decision.LeaseEnded = d.leaseEnded()
+		}
 	}
 	return true
 }
@@ -483,6 +487,8 @@ func (d *decider) approve() {
 		Outcome: txn.Approved, FullFare: d.fullFare, Charged: d.charged,
 		BalanceAfter: out.Next.Balance, AuthCode: txn.AuthCodeOf(d.fp),
 	}
+	d.renewLease()
+	out.Decision.LeaseEnded = d.leaseEnded()
 	switch d.r.Kind {
 	case txn.Balance:
 		return

@@ -332,7 +332,8 @@ func harmless(before *card.State, mark txn.Mark, r *txn.Request, out *engine.Res
 	case r.Forgiven != nil:
 		return mark.Reason != txn.Cancelled
 	case r.Offline && (r.Kind.IsTap() || r.Kind == txn.Purchase):
-		return out.Record.Liability == txn.LiabilityOpen
+		return out.Record.Liability == txn.LiabilityOpen ||
+			out.Decision.LeaseEnded && out.Record.Liability == txn.LiabilityOperator
 	case r.Kind == txn.Enrol:
 		return !mark.Reason.Terminal() && !r.Enrolment.Account.IsZero()
 	case r.Kind == txn.Refund:
@@ -446,6 +447,9 @@ func checkRecord(
 		Application: rec.Application, Discounts: rec.Discounts, TAC: rec.TAC,
 		Postings: rec.Postings, EntryStation: rec.EntryStation, EntryAt: rec.EntryAt,
 		Listing: rec.Listing, Liability: rec.Liability,
+	}
+	if d.LeaseEnded {
+		want.Reason = txn.LeaseEnded
 	}
 	if !reflect.DeepEqual(*rec, want) {
 		t.Fatalf("record:\n got %+v\nwant %+v", *rec, want)

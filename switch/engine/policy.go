@@ -5,6 +5,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/fare"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -31,6 +32,9 @@ type Policy struct {
 	PurchaseMax txn.Minor
 	LoadMax     txn.Minor
 	BalanceMax  txn.Minor
+
+	// Lease is how long a purse may be served off line after the switch saw it; none by default.
+	Lease lease.Terms
 
 	// PostPaid is riding on credit; none by default.
 	PostPaid PostPaid
@@ -96,6 +100,9 @@ func (p *Policy) Check() error {
 	if p.JourneyLapse < p.JourneyMax {
 		return fmt.Errorf("policy: journey_lapse: %d is below journey_max %d",
 			p.JourneyLapse, p.JourneyMax)
+	}
+	if err := p.Lease.Check(); err != nil {
+		return err
 	}
 	return p.PostPaid.check()
 }

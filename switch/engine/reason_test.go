@@ -247,6 +247,8 @@ var notDecided = map[txn.Reason]string{
 	txn.ApplicationSuspended: "a suspended application is a blacklist entry with a scope and " +
 		"answers card_frozen; no state holds a suspension",
 	txn.BankNotActivated: "bank transactions have tests of their own",
+	txn.LeaseEnded: "a gate refuses by it; the switch books what was taken, with the reason in the " +
+		"record",
 	txn.ListChanged:      "see TestReleaseOfWhatTheDeskDidNotSee",
 	txn.NothingToMove:    "see the tests of transfers",
 	txn.HeldElsewhere:    "the desk says so before it asks",

@@ -53,6 +53,9 @@ func (d *decider) settle() {
 	if d.served() {
 		out.Record.Liability = txn.LiabilityOpen
 	}
+	if out.Decision.LeaseEnded {
+		out.Record.Liability, out.Record.Reason = txn.LiabilityOperator, txn.LeaseEnded
+	}
 	if r.Kind == txn.Liable || r.Kind == txn.Compensation {
 		out.Record.Liability = r.Liability
 	}

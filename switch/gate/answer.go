@@ -9,6 +9,7 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/gate/refusal"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -51,7 +52,7 @@ func (s *Server) appendDecision(dst []byte, r *txn.Request, a *engine.Answer) []
 		dst = appendDisplay(dst, d.Outcome)
 	}
 	dst = appendMasked(append(dst, `,"card":`...), r.Last4)
-	dst = appendRecord(dst, a)
+	dst = lease.AppendAnswer(appendRecord(dst, a), d)
 	if d.Stale {
 		dst = append(dst, `,"stale":true`...)
 	}

@@ -66,8 +66,13 @@ func TestEveryDecisionIsInTheContract(t *testing.T) {
 				a.Decision.AuthCode = txn.AuthCode{'A', 'B', 'C', '1', '2', '3'}
 				a.Decision.Replay, a.Decision.Stale = true, true
 				a.Position, a.Date = txn.Position{Bucket: 1, Epoch: 1, Seq: 1}, 20261121
+				a.Decision.LeaseEnded = true
 			}
 			validate(t, schema, s.appendDecision(nil, r, a))
+			for _, until := range []txn.Millis{1_795_219_200_250, txn.LeaseNone} {
+				a.Decision.LeaseUntil, a.Decision.LeaseEnded = until, false
+				validate(t, schema, s.appendDecision(nil, r, a))
+			}
 		}
 	}
 }

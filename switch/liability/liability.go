@@ -1,6 +1,8 @@
 // Package liability judges who bears a transaction of a lost card: the holder before the
 // boundary that the scheme names, and after it the party that was late where its contract
-// says so.
+// says so. What was served off line after the end of the purse's lease is the party's that
+// served it, whatever the boundary says; which that is stands in the record, judged once when it
+// was booked.
 //
 // It is pure: values in, a verdict out; no clock, no network. Instants are Unix
 // milliseconds, amounts minor units. What counts is when the card was served, never when the
@@ -115,6 +117,7 @@ const (
 	WhyNotTold    = "party_was_not_told"
 	WhyNoContract = "no_contract_clause"
 	WhyRule       = "rule_of_the_scheme"
+	WhyLease      = "lease_ended"
 )
 
 // Boundary returns the moment from which a loss at p is no longer the holder's; zero while
@@ -213,3 +216,41 @@ func Move(from, to *Verdict, amount txn.Minor) []Entry {
 	}
 	return entries
 }
+
+// Use is a transaction of a lost card as its record tells it.
+type Use struct {
+	At txn.Millis
+	// LeaseEnded: the gate served the purse off line after the end of its lease.
+	LeaseEnded bool
+}
+
+// UseOf reads a settled record.
+func UseOf(r *txn.Record) Use {
+	return Use{At: r.ServiceAt, LeaseEnded: r.Offline && r.Reason == txn.LeaseEnded}
+}
+
+// JudgeUse says who bears a transaction that p served: Judge, but for the lease. What was served
+// after its end the party bears, on both sides of every boundary and with or without a contract
+// that names later losses: it had to refuse the card on what the card itself said, whether or
+// not anybody had reported a loss or told the party of it.
+//
+//	                     lease in force       lease ended
+//	before the boundary  rule "before"        the party
+//	after, party late    the party            the party
+//	after, otherwise     rule "otherwise"     the party
+func JudgeUse(r *Rules, f *Freeze, p *Party, u Use) Verdict {
+	if !u.LeaseEnded {
+		return Judge(r, f, p, u.At)
+	}
+	v := Verdict{Boundary: Boundary(r, f, p)}.by(LateParty, p, WhyLease)
+	if v.Bears == txn.LiabilityNone || v.Bears == txn.LiabilityHolder {
+		v.Bears = txn.LiabilityOperator // a party that the scheme does not know
+	}
+	if v.Party == "" {
+		v.Party = unknownParty
+	}
+	return v
+}
+
+// unknownParty bears what a party served that the scheme has no name for.
+const unknownParty = "operator"

@@ -12,6 +12,7 @@ import (
 // check looks for values that contradict each other in a policy that is complete.
 func (d *decoder) check(p *Policy) {
 	d.checkFreeze(p)
+	d.checkLease(p)
 	d.checkTerms(p)
 	d.checkLiability(p)
 	d.checkLife(p)
@@ -51,6 +52,20 @@ func (d *decoder) checkFreeze(p *Policy) {
 		if n == 0 {
 			d.wrong(key, "is empty; nobody could do it, name at least one")
 		}
+	}
+}
+
+// checkLease wants terms that the engine obeys, and a party that bears what is served after the
+// end, by its contract.
+func (d *decoder) checkLease(p *Policy) {
+	terms := p.LeaseTerms()
+	if err := terms.Check(); err != nil {
+		d.wrong("freeze.lease", "%v; correct lease, lease_margin or lease_renewed_by", err)
+	}
+	bears := func(x Party) bool { return x.Kind == PartyTransit && x.Contract.V != "" }
+	if !terms.None() && !slices.ContainsFunc(p.Parties, bears) {
+		d.wrong("freeze.lease", "nobody bears what is served after its end; name a transit party "+
+			"with its loss_contract, or write 0s")
 	}
 }
 

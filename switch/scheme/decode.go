@@ -14,6 +14,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/account"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -322,6 +323,8 @@ func scanWord(s string, v reflect.Value) (err error) {
 		*p, err = account.ParseEvent(s)
 	case *account.Field:
 		*p, err = account.ParseField(s)
+	case *lease.Contact:
+		*p, err = lease.ParseContact(s)
 	default:
 		return scanKind(s, v)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/account"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -84,6 +85,21 @@ type Freeze struct {
 	// Alarms are the ages of an unconfirmed notice at which it is alarmed, rising and all
 	// within the window.
 	Alarms Value[[]time.Duration] `yaml:"alarms"`
+	// Lease is how long after it was last on line a purse may be served off line, so that a
+	// freeze reaches gates without a network, too; 0 is without limit.
+	Lease Value[time.Duration] `yaml:"lease"`
+	// Margin is how long after the end of a lease a service is not yet held against the gate:
+	// its clock is not the switch's.
+	Margin Value[time.Duration] `yaml:"lease_margin"`
+	// RenewedBy are the contacts with the switch that renew the lease of a card that is good.
+	RenewedBy Value[[]lease.Contact] `yaml:"lease_renewed_by"`
+}
+
+// LeaseTerms are what the engine needs of the lease.
+func (p *Policy) LeaseTerms() lease.Terms {
+	f := &p.Freeze
+	return lease.Terms{Length: txn.Millis(f.Lease.V.Milliseconds()),
+		Margin: txn.Millis(f.Margin.V.Milliseconds()), RenewedBy: lease.SetOf(f.RenewedBy.V...)}
 }
 
 // Party is a body to be notified of a freeze and a release (HD7).

@@ -119,6 +119,9 @@ func format(v reflect.Value) string {
 	case Words:
 		return x.ZH + " / " + x.EN
 	case time.Duration:
+		if x == 0 {
+			return "0s"
+		}
 		return strings.TrimSuffix(strings.TrimSuffix(x.String(), "0s"), "0m")
 	case fmt.Stringer:
 		return x.String()

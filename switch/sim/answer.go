@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -18,7 +19,11 @@ type Answer struct {
 	Balance  txn.Minor `json:"balance"`
 	AuthCode string    `json:"auth_code"`
 	Replay   bool      `json:"replay"`
-	Error    *APIError `json:"error"`
+	// LeaseUntil is until when the purse may be served off line, zero where nothing is told;
+	// Lease is "none" where it may not be.
+	LeaseUntil time.Time `json:"lease_until"`
+	Lease      string    `json:"lease"`
+	Error      *APIError `json:"error"`
 }
 
 // Approved reports whether the switch said so; nothing else is an approval.
@@ -60,14 +65,14 @@ func ParseAnswer(body []byte) (Answer, error) {
 }
 
 // canonical returns the answer without the members that may differ between copies of one
-// answer: whether it is a replay, and where the record stands. The rest must be equal to
+// answer: whether it is a replay, where the record stands, and the purse's lease. The rest must be equal to
 // the byte. The answer is a flat object; body is left as it is.
 func canonical(body []byte) []byte {
 	var out []byte
 	for member := range members(body) {
 		name, _, _ := cutName(member)
 		switch name {
-		case "replay", "record", "business_date":
+		case "replay", "record", "business_date", "lease_until", "lease":
 		default:
 			out = append(append(out, member...), ',')
 		}

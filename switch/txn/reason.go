@@ -51,6 +51,9 @@ const (
 	ApplicationSuspended
 	// BankNotActivated: the bank function waits for the holder's account (ZZ19).
 	BankNotActivated
+	// LeaseEnded: the purse was not on line for longer than its lease. A gate refuses it; the
+	// switch books what was taken all the same, and the approved record bears this reason.
+	LeaseEnded
 )
 
 // The original of a reversal or refund.
@@ -176,6 +179,8 @@ var reasonTexts = [reasonEnd]Text{
 		"This function is suspended on the card", "此卡该功能已暂停"},
 	BankNotActivated: {"bank_not_activated", "57",
 		"The bank function is not activated yet; please go to the bank", "金融功能尚未激活,请到银行办理"},
+	LeaseEnded: {"lease_ended", "62",
+		"The card was not on line for too long to be served off line", "此卡超过联机有效期,不可脱机使用"},
 	OriginalUnknown: {"original_unknown", "25",
 		"The original transaction is not known", "原交易不存在"},
 	OriginalDeclined: {"original_declined", "12",

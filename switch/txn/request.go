@@ -40,10 +40,8 @@ type Request struct {
 	FullFare Minor
 	// FareGiven says that the terminal computed the fare and the switch books it.
 	FareGiven bool
-	// Business says that a tap was of the business class, and Metres how long a ride was,
-	// where the tariff asks the terminal for it; 0 is not known.
-	Business bool
-	Metres   int64
+	// Ride is what the terminal of a tap tells of the ride besides.
+	Ride
 	// Pass names the pass that a PassSale sells; its Amount is the price that the holder was
 	// told, or 0.
 	Pass string
@@ -213,6 +211,9 @@ func (r *Request) Fingerprint() Fingerprint {
 		b = binary.BigEndian.AppendUint64(append(b, boolByte(r.Business)), uint64(r.Metres))
 		b = append(b, r.Pass...)
 	}
+	if r.Mode != ModeOfKind || r.Degraded != 0 {
+		b = append(b, 'M', byte(r.Mode), r.Degraded)
+	}
 	if !r.Code.IsZero() {
 		b = binary.BigEndian.AppendUint64(append(b, 'Q', 'R'), uint64(r.Code.GeneratedAt))
 		b = binary.BigEndian.AppendUint64(b, uint64(r.Code.Limit))
@@ -253,7 +254,16 @@ type Decision struct {
 	Replay bool
 	// Stale says that a balance was told without asking the store.
 	Stale bool
+	// LeaseUntil is until when the purse may be served off line, told with what the switch
+	// approved on line: 0 where there is nothing to tell, LeaseNone where it may not be.
+	LeaseUntil Millis
+	// LeaseEnded says that an off-line record was booked whose purse was served after the end of
+	// its lease: the gate bears it.
+	LeaseEnded bool
 }
+
+// LeaseNone is the end of a lease that a purse did not get although its scheme has one.
+const LeaseNone Millis = -1
 
 // AuthCode is the authorization code, ISO 8583 field 38: six characters of
 // 0-9 A-Z, zero on a decline.

@@ -84,7 +84,7 @@ type Bank struct {
 // Desk is the card agency's part: accounts, notices to parties, lists for gates, liability.
 type Desk struct {
 	// City is the policy: handan, zhoushan, wenzhou, shiyan, zhengzhou, or a policy file's
-	// path. Empty starts no desk.
+	// path. Empty starts no desk, and then purses have no lease.
 	City string `koanf:"city"`
 	// PlainHTTP lets webhooks of parties go without TLS. Default false.
 	PlainHTTP bool `koanf:"plain_http"`
