@@ -81,8 +81,8 @@ func columns() []string {
 		reason card last4 card_version application rider operator line station merchant mcc acquirer
 		issuer stan rrn auth response settlement_date full_fare discount_causes discount_amounts
 		charged currency balance_after offline_counter offline tac list_epoch service_at_ms
-		received_at_ms liability accounts amounts original entry_station entry_at_ms list_reason
-		list_scope previous_epoch previous_seq closed_date record_id request_id service_at
+		received_at_ms liability accounts amounts original entry_station entry_at_ms mode business
+		metres degraded list_reason list_scope previous_epoch previous_seq closed_date record_id request_id service_at
 		received_at`)
 }
 

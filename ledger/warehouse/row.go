@@ -60,13 +60,19 @@ type Row struct {
 	Original        string   `parquet:"original"`
 	EntryStation    string   `parquet:"entry_station,dict"`
 	EntryAt         int64    `parquet:"entry_at_ms"`
-	ListReason      string   `parquet:"list_reason,dict"`
-	ListScope       uint32   `parquet:"list_scope"`
-	ListActor       string   `parquet:"list_actor,dict"`
-	ListNote        string   `parquet:"list_note"`
-	PreviousEpoch   uint64   `parquet:"previous_epoch"`
-	PreviousSeq     uint64   `parquet:"previous_seq"`
-	ClosedDate      int32    `parquet:"closed_date,date"`
+	// Mode, Business, Metres and Degraded are what the terminal told of the ride; Mode is empty
+	// where the kind says it, Degraded the bits of the degraded modes.
+	Mode          string `parquet:"mode,dict"`
+	Business      bool   `parquet:"business"`
+	Metres        int64  `parquet:"metres"`
+	Degraded      uint32 `parquet:"degraded"`
+	ListReason    string `parquet:"list_reason,dict"`
+	ListScope     uint32 `parquet:"list_scope"`
+	ListActor     string `parquet:"list_actor,dict"`
+	ListNote      string `parquet:"list_note"`
+	PreviousEpoch uint64 `parquet:"previous_epoch"`
+	PreviousSeq   uint64 `parquet:"previous_seq"`
+	ClosedDate    int32  `parquet:"closed_date,date"`
 }
 
 // secondsADay turns dates into days; a business date has no leap second.
@@ -107,6 +113,7 @@ func RowOf(r *txn.Record) Row {
 		ServiceAt: int64(r.ServiceAt), ReceivedAt: int64(r.ReceivedAt),
 		Liability: r.Liability.String(), Original: r.Original.String(),
 		EntryStation: r.EntryStation, EntryAt: int64(r.EntryAt),
+		Mode: r.Mode.String(), Business: r.Business, Metres: r.Metres, Degraded: uint32(r.Degraded),
 		ListReason: r.Listing.Mark.Reason.String(), ListScope: uint32(r.Listing.Mark.Scope),
 		ListActor: r.Listing.Actor, ListNote: r.Listing.Note,
 		PreviousEpoch: uint64(r.Previous.Epoch), PreviousSeq: uint64(r.Previous.Seq),
@@ -159,6 +166,8 @@ func (row *Row) Record() (txn.Record, error) {
 		Liability:    parse(&p, "liability", row.Liability, parties),
 		Original:     p.original(row.Original),
 		EntryStation: row.EntryStation, EntryAt: txn.Millis(row.EntryAt),
+		Ride: txn.Ride{Mode: p.mode(row.Mode), Business: row.Business, Metres: row.Metres,
+			Degraded: uint8(row.Degraded)},
 		Listing: txn.Listing{Actor: row.ListActor, Note: row.ListNote, Mark: txn.Mark{
 			Reason: p.freeze(row.ListReason), Scope: txn.App(row.ListScope)}},
 		ClosedDate: DateOfDay(row.ClosedDate),
@@ -241,6 +250,15 @@ func (p *rowParser) rider(name string) txn.RiderCategory {
 		p.fail(fmt.Errorf("unknown rider category %q", name))
 	}
 	return r
+}
+
+// mode reads a means of transport; records without one have that of their kind.
+func (p *rowParser) mode(name string) txn.Mode {
+	m, ok := txn.ParseMode(name)
+	if !ok && name != "" {
+		p.fail(fmt.Errorf("unknown mode %q", name))
+	}
+	return m
 }
 
 // request puts the request id together; markers have none.

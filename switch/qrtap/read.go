@@ -54,7 +54,7 @@ func (s *Handler) request(in *asked, device txn.TerminalID, source *Source) (*tx
 		return nil, &badInput{"metres", "a length, or 0"}
 	}
 	r := &txn.Request{ID: id, Kind: kind, Place: source.Place, Currency: s.o.Currency,
-		Business: in.Business, Metres: in.Metres, Offline: in.Offline, ListEpoch: in.ListEpoch,
+		Ride: txn.Ride{Business: in.Business, Metres: in.Metres}, Offline: in.Offline, ListEpoch: in.ListEpoch,
 		ServiceAt: in.ServiceTime, ReceivedAt: s.o.Now()}
 	if in.Charged != nil {
 		r.FareGiven, r.FullFare, r.Amount = true, txn.Minor(*in.FullFare), txn.Minor(*in.Charged)

@@ -77,6 +77,10 @@ const (
 	fClosedDate
 	fResponse
 	fSettled
+	fMode
+	fBusiness
+	fMetres
+	fDegraded
 	fieldsEnd
 )
 
@@ -121,7 +125,15 @@ func AppendRecord(dst []byte, r *Record) []byte {
 	dst = appendUint(dst, fPreviousEpoch, uint64(r.Previous.Epoch))
 	dst = appendUint(dst, fPreviousSeq, uint64(r.Previous.Seq))
 	dst = appendUint(dst, fClosedDate, uint64(r.ClosedDate))
-	return appendAnswer(dst, r)
+	return appendRide(appendAnswer(dst, r), &r.Ride)
+}
+
+// appendRide appends what the terminal told of a ride.
+func appendRide(dst []byte, r *Ride) []byte {
+	dst = appendUint(dst, fMode, uint64(r.Mode))
+	dst = appendUint(dst, fBusiness, uint64(boolByte(r.Business)))
+	dst = appendUint(dst, fMetres, uint64(r.Metres))
+	return appendUint(dst, fDegraded, uint64(r.Degraded))
 }
 
 // AppendPosition appends where the store put a record and its business date.
@@ -392,13 +404,17 @@ func limit(field int) uint64 {
 		return uint64(liabilityEnd - 1)
 	case fListReason:
 		return uint64(freezeEnd - 1)
-	case fOffline:
+	case fMode:
+		return uint64(modeEnd - 1)
+	case fDegraded:
+		return math.MaxUint8
+	case fOffline, fBusiness:
 		return 1
 	case fApplication, fListScope, fCurrency:
 		return math.MaxUint16
 	case fVersion, fBusinessDate, fBoot, fCounter, fSTAN, fOfflineCounter, fClosedDate:
 		return math.MaxUint32
-	case fServiceAt, fReceivedAt, fEntryAt:
+	case fServiceAt, fReceivedAt, fEntryAt, fMetres:
 		return math.MaxInt64
 	default:
 		return math.MaxUint64
@@ -412,7 +428,7 @@ func (d *recordDecoder) number(field int, v uint64) error {
 	if v > limit(field) || field == fReason && !Reason(v).Valid() {
 		return fmt.Errorf("%w: field %d: value %d out of range", ErrRecord, field, v)
 	}
-	if d.small(field, v) || d.wide(field, v) {
+	if d.small(field, v) || d.wide(field, v) || d.ride(field, v) {
 		return nil
 	}
 	return d.unknown(field)
@@ -494,6 +510,24 @@ func (d *recordDecoder) wide(field int, v uint64) bool {
 		r.Previous.Epoch = Epoch(v)
 	case fPreviousSeq:
 		r.Previous.Seq = Seq(v)
+	default:
+		return false
+	}
+	return true
+}
+
+// ride sets what a terminal told of a ride and reports whether field is of that.
+func (d *recordDecoder) ride(field int, v uint64) bool {
+	r := &d.rec.Ride
+	switch field {
+	case fMode:
+		r.Mode = Mode(v)
+	case fBusiness:
+		r.Business = v == 1
+	case fMetres:
+		r.Metres = int64(v)
+	case fDegraded:
+		r.Degraded = uint8(v)
 	default:
 		return false
 	}

@@ -154,6 +154,9 @@ type Record struct {
 	EntryStation string
 	EntryAt      Millis
 
+	// Ride is what the terminal of a tap told of the ride.
+	Ride
+
 	// Listing is set on freeze and release records.
 	Listing Listing
 	// Previous is set on epoch markers: where the epoch before ended.

@@ -227,8 +227,11 @@ func TestFingerprintOfRides(t *testing.T) {
 	plain := txn.Request{Kind: txn.MetroExit}
 	seen := map[txn.Fingerprint]string{plain.Fingerprint(): "plain"}
 	for name, r := range map[string]txn.Request{
-		"business": {Kind: txn.MetroExit, Business: true}, "metres": {Kind: txn.MetroExit, Metres: 1},
-		"pass": {Kind: txn.PassSale, Pass: "day"}, "other pass": {Kind: txn.PassSale, Pass: "week"},
+		"business": {Kind: txn.MetroExit, Ride: txn.Ride{Business: true}},
+		"metres":   {Kind: txn.MetroExit, Ride: txn.Ride{Metres: 1}},
+		"mode":     {Kind: txn.MetroExit, Ride: txn.Ride{Mode: txn.ModeRail}},
+		"degraded": {Kind: txn.MetroExit, Ride: txn.Ride{Degraded: 1}},
+		"pass":     {Kind: txn.PassSale, Pass: "day"}, "other pass": {Kind: txn.PassSale, Pass: "week"},
 	} {
 		if other, twice := seen[r.Fingerprint()]; twice {
 			t.Errorf("%s has the fingerprint of %s", name, other)

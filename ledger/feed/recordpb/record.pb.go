@@ -136,8 +136,17 @@ type Record struct {
 	Response []byte `protobuf:"bytes,52,opt,name=response,proto3" json:"response,omitempty"`
 	// When the bank settles, ISO 8583 field 15: 4 bytes as it sent them, MMDD.
 	SettlementDate []byte `protobuf:"bytes,53,opt,name=settlement_date,json=settlementDate,proto3" json:"settlement_date,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Means of transport that the terminal named; txn.Mode, 0: that of the kind.
+	Mode uint32 `protobuf:"varint,54,opt,name=mode,proto3" json:"mode,omitempty"`
+	// The tap was of the business or first class.
+	Business bool `protobuf:"varint,55,opt,name=business,proto3" json:"business,omitempty"`
+	// Length of the ride as the terminal told it, in metres; 0: not told.
+	Metres int64 `protobuf:"varint,56,opt,name=metres,proto3" json:"metres,omitempty"`
+	// Degraded modes under which the terminal says that it took the tap: bit 0 train fault, 1
+	// station closed, 2 emergency release, 3 entry and exit waived, 4 time waived.
+	Degraded      uint32 `protobuf:"varint,57,opt,name=degraded,proto3" json:"degraded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
@@ -541,11 +550,39 @@ func (x *Record) GetSettlementDate() []byte {
 	return nil
 }
 
+func (x *Record) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *Record) GetBusiness() bool {
+	if x != nil {
+		return x.Business
+	}
+	return false
+}
+
+func (x *Record) GetMetres() int64 {
+	if x != nil {
+		return x.Metres
+	}
+	return 0
+}
+
+func (x *Record) GetDegraded() uint32 {
+	if x != nil {
+		return x.Degraded
+	}
+	return 0
+}
+
 var File_record_proto protoreflect.FileDescriptor
 
 const file_record_proto_rawDesc = "" +
 	"\n" +
-	"\frecord.proto\x12\ftapswitch.v1\"\xe6\v\n" +
+	"\frecord.proto\x12\ftapswitch.v1\"\xca\f\n" +
 	"\x06Record\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x16\n" +
 	"\x06bucket\x18\x02 \x01(\rR\x06bucket\x12\x14\n" +
@@ -607,7 +644,11 @@ const file_record_proto_rawDesc = "" +
 	"\vclosed_date\x183 \x01(\rR\n" +
 	"closedDate\x12\x1a\n" +
 	"\bresponse\x184 \x01(\fR\bresponse\x12'\n" +
-	"\x0fsettlement_date\x185 \x01(\fR\x0esettlementDateB5Z3github.com/tapswitch/tapswitch/ledger/feed/recordpbb\x06proto3"
+	"\x0fsettlement_date\x185 \x01(\fR\x0esettlementDate\x12\x12\n" +
+	"\x04mode\x186 \x01(\rR\x04mode\x12\x1a\n" +
+	"\bbusiness\x187 \x01(\bR\bbusiness\x12\x16\n" +
+	"\x06metres\x188 \x01(\x03R\x06metres\x12\x1a\n" +
+	"\bdegraded\x189 \x01(\rR\bdegradedB5Z3github.com/tapswitch/tapswitch/ledger/feed/recordpbb\x06proto3"
 
 var (
 	file_record_proto_rawDescOnce sync.Once

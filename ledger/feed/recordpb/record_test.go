@@ -74,6 +74,9 @@ func drawRecord(t *rapid.T) txn.Record {
 		ServiceAt: drawInstant(t, "service"), ReceivedAt: drawInstant(t, "received"),
 		Liability: txn.Liability(rapid.IntRange(0, int(txn.LiabilityAgency)).Draw(t,
 			"liability")),
+		Ride: txn.Ride{Mode: txn.Mode(rapid.IntRange(0, int(txn.ModeFerry)).Draw(t, "mode")),
+			Business: rapid.Bool().Draw(t, "business"), Degraded: rapid.Uint8().Draw(t, "degraded"),
+			Metres: rapid.Int64Range(0, 1<<62).Draw(t, "metres")},
 		EntryStation: drawText(t, "entry"), EntryAt: drawInstant(t, "entry at"),
 		Listing: txn.Listing{Actor: drawText(t, "actor"), Note: drawText(t, "note"), Mark: txn.Mark{
 			Reason: txn.FreezeReason(rapid.IntRange(0, int(txn.Cancelled)).Draw(t, "list reason")),
@@ -125,7 +128,8 @@ func messageOf(r *txn.Record) *Record {
 		OfflineCounter: r.OfflineCounter, Offline: r.Offline, Tac: uint32(r.TAC),
 		ListEpoch: r.ListEpoch, ServiceAt: int64(r.ServiceAt), ReceivedAt: int64(r.ReceivedAt),
 		Liability: uint32(r.Liability), Original: r.Original.String(),
-		EntryStation: r.EntryStation, EntryAt: int64(r.EntryAt),
+		Mode: uint32(r.Mode), Business: r.Business, Metres: r.Metres,
+		Degraded: uint32(r.Degraded), EntryStation: r.EntryStation, EntryAt: int64(r.EntryAt),
 		ListReason: uint32(r.Listing.Mark.Reason), ListScope: uint32(r.Listing.Mark.Scope),
 		ListActor: r.Listing.Actor, ListNote: r.Listing.Note,
 		PreviousEpoch: uint64(r.Previous.Epoch), PreviousSeq: uint64(r.Previous.Seq),
@@ -192,8 +196,8 @@ func TestFieldsCovered(t *testing.T) {
 		ClosedDate: 5}
 	a, b := messageOf(&full).ProtoReflect(), messageOf(&marker).ProtoReflect()
 	fields := a.Descriptor().Fields()
-	if fields.Len() != 53 {
-		t.Errorf("the message has %d fields, the codec 53", fields.Len())
+	if fields.Len() != 57 {
+		t.Errorf("the message has %d fields, the codec 57", fields.Len())
 	}
 	for i := range fields.Len() {
 		f := fields.Get(i)
@@ -249,7 +253,9 @@ func TestVersions(t *testing.T) {
 // golden are the records of version 1 as they were written to disk and Kafka. The files
 // never change: what is stored must be readable for years.
 func golden() map[string]txn.Record {
-	bank := warehousetest.Full()
+	told := warehousetest.Full()
+	bank := told // from before what a terminal told of a ride was kept
+	bank.Ride = txn.Ride{}
 	full := bank // from before what a bank answered was kept
 	full.Response, full.Settled = txn.ResponseCode{}, txn.SettlementDay{}
 	chain := warehousetest.NewChain(1)
@@ -261,7 +267,8 @@ func golden() map[string]txn.Record {
 	freeze := txn.Record{Version: 1, Kind: txn.Freeze, Outcome: txn.Approved, Card: full.Card,
 		Position: txn.Position{Bucket: 63, Epoch: 2, Seq: 8}, BusinessDate: 20260301,
 		Listing: full.Listing, Request: full.Request, ReceivedAt: 1772323200000}
-	return map[string]txn.Record{"full": full, "bank": bank, "epoch-marker": epoch, "ride": ride,
+	return map[string]txn.Record{"full": full, "bank": bank, "told": told,
+		"epoch-marker": epoch, "ride": ride,
 		"day-marker": chain.CutOver(17), "freeze": freeze}
 }
 

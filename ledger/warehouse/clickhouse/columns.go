@@ -12,7 +12,7 @@ import (
 // scanRow is a Row with room for the columns whose type differs in ClickHouse.
 type scanRow struct {
 	warehouse.Row
-	bucket                       uint8
+	bucket, degraded             uint8
 	application, currency, scope uint16
 	date, closed                 time.Time
 }
@@ -21,6 +21,7 @@ type scanRow struct {
 func (s *scanRow) settle() {
 	s.Bucket, s.Application = uint32(s.bucket), uint32(s.application)
 	s.Currency, s.ListScope = uint32(s.currency), uint32(s.scope)
+	s.Degraded = uint32(s.degraded)
 	s.BusinessDate, s.ClosedDate = dayOf(s.date), dayOf(s.closed)
 }
 
@@ -123,6 +124,11 @@ func recordColumns() []column {
 		same("original", func(r *row) *string { return &r.Original }),
 		same("entry_station", func(r *row) *string { return &r.EntryStation }),
 		same("entry_at_ms", func(r *row) *int64 { return &r.EntryAt }),
+		same("mode", func(r *row) *string { return &r.Mode }),
+		same("business", func(r *row) *bool { return &r.Business }),
+		same("metres", func(r *row) *int64 { return &r.Metres }),
+		other("degraded", func(r *row) uint8 { return uint8(r.Degraded) },
+			func(s *scanRow) *uint8 { return &s.degraded }),
 		same("list_reason", func(r *row) *string { return &r.ListReason }),
 		other("list_scope", func(r *row) uint16 { return uint16(r.ListScope) },
 			func(s *scanRow) *uint16 { return &s.scope }),

@@ -179,6 +179,7 @@ func Full() txn.Record {
 			Amount: -txn.MinorMax}},
 		Original:     txn.RequestID{Terminal: terminal, Boot: 1, Counter: 2},
 		EntryStation: "S9", EntryAt: 1 << 50,
+		Ride: txn.Ride{Mode: txn.ModeFerry, Business: true, Metres: 1 << 40, Degraded: 31},
 		Listing: txn.Listing{Mark: txn.Mark{Reason: txn.Cancelled, Scope: txn.AppAll},
 			Actor: "desk-1", Note: "case 7"},
 	}
