@@ -88,6 +88,7 @@ func rootCommand() *cobra.Command {
 		uploads.Command(), finance.Day(&financeSource{}), finance.Settle(&financeSource{}))
 	add("tools", doctorCommand(), configCommand(), faredesk.Fare(&ledgerSource{}), tools.Crypto(),
 		tools.ISO8583(), tools.Keys(), tools.Scheme(), tools.Duties(), qrdesk.Command(), versionCommand())
+	cli.NameArguments(root)
 	return root
 }
 

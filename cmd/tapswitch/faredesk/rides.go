@@ -104,8 +104,7 @@ func (r *rideCall) send(c *cobra.Command, path, card string) error {
 	var refused *call.Refused
 	switch {
 	case call.Doubtful(err):
-		return cli.WithCode(cli.ExitUnavailable, fmt.Errorf("%w\n  nobody knows whether it was done: "+
-			"send it again with --repeat %s@%s", err, id, at))
+		return fmt.Errorf("%w\n  nobody knows whether it was done: send it again with --repeat %s@%s", err, id, at)
 	case errors.As(err, &refused) && refused.Declined:
 		return cli.WithCode(cli.ExitConflict, fmt.Errorf("refused: %w", err))
 	case err != nil:

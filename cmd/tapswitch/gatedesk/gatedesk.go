@@ -239,7 +239,8 @@ func (o *office) order() *cobra.Command {
 		Long: "MODE is " + strings.Join(names, ", ") + ". Gates obey a closed station and an emergency " +
 			"release at once, the others after confirm; journeys are forgiven only by what two persons " +
 			"stand behind.",
-		Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		Example: "  tapswitch terminals order train_fault --scope line:M1 --until 2h --reason 'signal failure'",
+		Args:    cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
 			body := map[string]any{"mode": args[0], "scope": scope, "reason": reason}
 			for name, text := range map[string]string{"from_ms": from, "until_ms": until} {
 				if text == "" {

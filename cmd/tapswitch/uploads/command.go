@@ -27,7 +27,8 @@ func Command() *cobra.Command {
 	d := new(client)
 	c := &cobra.Command{Use: "uploads", Short: "Off-line records: what arrived, is held, missing, suspicious",
 		Example: "  tapswitch uploads show GATE07\n  tapswitch uploads held\n" +
-			"  tapswitch uploads accept ID --reason 'gate log seen'"}
+			"  tapswitch uploads accept 0102-7-ab --reason 'gate log seen'\n" +
+			"  tapswitch uploads reject 0102-7-ab --reason 'card of a test'"}
 	d.Add(c)
 	c.AddCommand(
 		d.look("show TERMINAL", "What has arrived of a gate, against its own counters", "/gates/"),
