@@ -170,7 +170,7 @@ func parseAck(body []byte) (Ack, error) {
 		Effective: millisOf(b.EffectiveAt)}
 	if b.Card != "" {
 		card, err := pan.ParseToken(b.Card)
-		if err != nil {
+		if err != nil || card == (pan.Token{}) { // the zero one means that none is given
 			return Ack{}, errors.New("card: want the token of the notice")
 		}
 		a.Card = card

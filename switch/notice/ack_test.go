@@ -104,6 +104,7 @@ func TestAckEndpoint(t *testing.T) {
 	f(400, "body", call{body: `{"by":"` + strings.Repeat("x", ByMax+1) + `"}`})
 	f(400, "body", call{body: `{"by":"` + strings.Repeat("x", AckBodyMax) + `"}`})
 	f(400, "body", call{body: `{"card":"123"}`})
+	f(400, "body", call{body: `{"card":"` + strings.Repeat("0", 32) + `"}`})
 	f(404, "unknown_notice", call{path: ackPath("F-9", "icbc"), body: times(1, 1)})
 	f(409, "other_card", call{body: `{"card":"` + card(2).String() + `"}`})
 	f(422, "no_times", call{body: `{}`})
