@@ -114,6 +114,11 @@ func Verify(r io.Reader, day *receipt.Day) (Sum, error) {
 	v := &verifier{day: day, tail: newTail(f.date)}
 	for {
 		var next frame
+		marker, first := v.mayBeMarker()
+		var ahead []byte
+		if marker {
+			ahead = f.ahead()
+		}
 		err := f.next(&next)
 		if errors.Is(err, io.EOF) {
 			return v.finish()
@@ -122,9 +127,72 @@ func Verify(r io.Reader, day *receipt.Day) (Sum, error) {
 			err = v.take(&next)
 		}
 		if err != nil {
-			return Sum{}, v.bad(err)
+			bad := v.bad(err)
+			if marker && bad.Record == first && stands(ahead, first) {
+				bad.Record.Seq = 0 // the record itself is there: it is the marker before it
+			}
+			return Sum{}, bad
 		}
 	}
+}
+
+// mayBeMarker reports whether the record that comes next may be the marker that opens an epoch,
+// which certificates do not count, or else the first record of the epoch. A day has the marker
+// when the epoch was opened in it.
+func (v *verifier) mayBeMarker() (bool, txn.Position) {
+	next := 0
+	if v.tail.any {
+		next = slices.IndexFunc(v.day.Buckets, func(b receipt.Bucket) bool {
+			return b.Bucket == uint64(v.tail.last.Bucket) && b.Epoch == uint64(v.tail.last.Epoch)
+		}) + 1
+		if next == 0 || v.day.Buckets[next-1].Last != uint64(v.tail.last.Seq) {
+			return false, txn.Position{}
+		}
+	}
+	if next >= len(v.day.Buckets) {
+		return false, txn.Position{}
+	}
+	b := v.day.Buckets[next]
+	first := txn.Position{Bucket: txn.Bucket(b.Bucket), Epoch: txn.Epoch(b.Epoch), Seq: txn.Seq(b.First)}
+	fresh := !v.tail.any || b.Bucket != uint64(v.tail.last.Bucket)
+	return fresh && b.First == 1 && b.Count > 0, first
+}
+
+// aheadMax is how far Verify looks for a record behind one that it cannot read: the markers of
+// epochs have less than a hundred bytes, and records a few hundred.
+const aheadMax = 4 << 10
+
+// ahead returns a copy of what comes next in the file.
+func (f *frames) ahead() []byte {
+	text, err := f.r.Peek(aheadMax)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil // reading the record will tell
+	}
+	return bytes.Clone(text)
+}
+
+// stands reports whether the record of a place begins somewhere in the text, right behind the link
+// that its own link goes on from.
+func stands(text []byte, at txn.Position) bool {
+	for i := sm.HashSize; i < len(text); i++ {
+		size, n := binary.Uvarint(text[i:])
+		end := i + n + int(min(size, RecordMax))
+		if n <= 0 || size == 0 || size > RecordMax || end+sm.HashSize > len(text) {
+			continue
+		}
+		encoded := text[i+n : end]
+		r, err := txn.DecodeRecord(encoded)
+		if err != nil || r.Position != at {
+			continue
+		}
+		h := sm.NewSM3()
+		_, _ = h.Write(text[i-sm.HashSize : i]) // a hash never fails
+		_, _ = h.Write(encoded)
+		if bytes.Equal(h.Sum(nil), text[end:end+sm.HashSize]) {
+			return true
+		}
+	}
+	return false
 }
 
 var errLink = errors.New("its content or its link was changed")
@@ -166,7 +234,8 @@ func (v *verifier) begins(r *txn.Record) error {
 			continue
 		}
 		first := txn.Position{Bucket: txn.Bucket(b.Bucket), Epoch: txn.Epoch(b.Epoch), Seq: txn.Seq(b.First)}
-		marker := r.Position == txn.Position{Bucket: first.Bucket, Epoch: first.Epoch} && b.First == 1
+		marker := r.Position == txn.Position{Bucket: first.Bucket, Epoch: first.Epoch} && b.First == 1 &&
+			r.Kind == txn.EpochMarker
 		if r.Position != first && !marker {
 			return &Bad{first, fmt.Sprintf("it is missing; %s stands in its place", r.Position)}
 		}
@@ -210,7 +279,7 @@ func (v *verifier) endBucket() error {
 }
 
 // bad turns an error of reading into the record that it is about.
-func (v *verifier) bad(err error) error {
+func (v *verifier) bad(err error) *Bad {
 	var told *Bad
 	if errors.As(err, &told) {
 		return told
