@@ -42,8 +42,12 @@ func (n *node) provisionMounts(ctx context.Context) ([]gate.Mount, error) {
 	}
 	n.background("degraded modes", func(ctx context.Context) error { return n.followOrders(ctx, s) })
 	handler := s.Handler()
-	return []gate.Mount{{Prefix: provision.TerminalPrefix, Handler: handler},
-		{Prefix: provision.OfficePrefix, Handler: handler}}, nil
+	grace, err := n.graceMount(s)
+	if err != nil {
+		return nil, err
+	}
+	return append(grace, gate.Mount{Prefix: provision.TerminalPrefix, Handler: handler},
+		gate.Mount{Prefix: provision.OfficePrefix, Handler: handler}), nil
 }
 
 // checkTariff refuses a tariff file that contradicts itself, or its document.

@@ -81,7 +81,7 @@ var lattice = map[string][]string{
 	"switch/gate/fields":  {"switch/gate/flat", "switch/gate/refusal", "switch/txn"},
 	"switch/gate/adapt":   {},
 	// What gates work by, and the orders of degraded modes, which the engine may know too.
-	"switch/disruption":     {"switch/txn"},
+	"switch/disruption": {"switch/txn"},
 	"switch/disruption/redress": {"crypto/pan", "switch/card", "switch/disruption", "switch/engine", "switch/fare/price",
 		"switch/store", "switch/txn"},
 	"switch/gate/provision": {"crypto/receipt", "crypto/sm", "switch/disruption", "switch/store", "switch/txn"},
@@ -226,8 +226,9 @@ var lattice = map[string][]string{
 		"crypto/purse", "switch/engine", "switch/gate", "switch/store", "switch/txn", "switch/upload",
 		"switch/upload/api", "switch/upload/book"},
 	// What gates work by, and simulated gates.
-	"cmd/tapswitch/gatedesk": {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/disruption"},
-	"cmd/tapswitch/gatesim":  {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/sim/gatesim", "switch/txn"},
+	"cmd/tapswitch/gracewire": {"ledger/warehouse", "switch/disruption/redress", "switch/gate", "switch/store", "switch/txn"},
+	"cmd/tapswitch/gatedesk":  {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/disruption"},
+	"cmd/tapswitch/gatesim":   {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/sim/gatesim", "switch/txn"},
 	// What the bank edge counts, as metrics.
 	"cmd/tapswitch/bankfigures": {"switch/bank"},
 	"cmd/tapswitch/bankdesk":    {"cmd/tapswitch/call", "cmd/tapswitch/cli", "switch/bank", "switch/bank/audit"},

@@ -38,7 +38,8 @@ func Terminals() *cobra.Command {
 		o.list("behind", "List the terminals that do not run what they should", "?behind=true"),
 		o.show(), o.versions(), o.document(), o.publish(), o.withdraw(), o.orders(), o.order(),
 		o.act("confirm", "Stand behind an order as the second person"),
-		o.act("end", "End an order now; one that has not begun is taken back"))
+		o.act("end", "End an order now; one that has not begun is taken back"),
+		o.grace())
 	return c
 }
 
