@@ -273,6 +273,9 @@ func (f *frame) story(r *txn.Record) []string {
 	} else {
 		say("story.approved")
 	}
+	if r.Outcome == txn.Approved && r.Reason != txn.ReasonNone {
+		say("story.although", f.Reason(r.Reason.String()))
+	}
 	if r.EntryStation != "" {
 		say("story.journey", r.EntryStation, f.Time(r.EntryAt), f.Or(r.Place.Station), f.Time(r.ServiceAt))
 	}

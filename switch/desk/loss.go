@@ -344,7 +344,7 @@ func (s *Service) judge(l *Loss, c *LostCarrier, parties map[string]liability.Pa
 			name := s.scheme().PartyOf(r)
 			p := parties[name]
 			all = append(all, Verdict{Record: *r, Loss: l.Case, PartyName: name, Amount: r.Charged,
-				Verdict: liability.Judge(&s.scheme().Liability, &freeze, &p, r.ServiceAt),
+				Verdict: liability.JudgeUse(&s.scheme().Liability, &freeze, &p, liability.UseOf(r)),
 				Booked:  map[txn.Account]txn.Minor{}})
 		}
 	}

@@ -59,6 +59,56 @@ func TestDuty_HD19_BoundaryIsTheEarlierOfFreezeAndTwoHours(t *testing.T) {
 	}
 }
 
+// Which rule wins for one service, the freeze's boundary or the lease, in every case of both.
+func TestTheLeaseGoesBeforeTheBoundary(t *testing.T) {
+	late := func(*liability.Party) {}
+	inTime := func(p *liability.Party) { p.Froze = 0; p.Received = noon + 9*hour }
+	untold := func(p *liability.Party) { p.Sent, p.Received = 0, 0 }
+	unbound := func(p *liability.Party) { p.Contract = "" }
+	for _, c := range []struct {
+		name  string
+		party func(*liability.Party)
+		at    txn.Millis
+		rule  txn.Liability // the lease in force
+		why   string
+	}{
+		{"before the report", late, noon - hour, txn.LiabilityHolder, liability.WhyBefore},
+		{"the party is late", late, noon + 5*hour, txn.LiabilityOperator, liability.WhyLate},
+		{"the party is in time", inTime, noon + 5*hour, txn.LiabilityAgency, liability.WhyInTime},
+		{"the party was not told", untold, noon + 5*hour, txn.LiabilityAgency, liability.WhyNotTold},
+		{"no contract", unbound, noon + 5*hour, txn.LiabilityAgency, liability.WhyNoContract},
+	} {
+		p := told()
+		c.party(p)
+		r := rules(account.ReportAccepted)
+		if v := liability.JudgeUse(r, report(), p, liability.Use{At: c.at}); v.Bears != c.rule || v.Why != c.why {
+			t.Errorf("%s, lease in force: %+v", c.name, v)
+		}
+		v := liability.JudgeUse(r, report(), p, liability.Use{At: c.at, LeaseEnded: true})
+		if v.Bears != txn.LiabilityOperator || v.Why != liability.WhyLease || v.Account() != "loss/transit" ||
+			v.Boundary != noon {
+			t.Errorf("%s, lease ended: %+v", c.name, v)
+		}
+	}
+	v := liability.JudgeUse(rules(account.FreezeDue), &liability.Freeze{}, &liability.Party{},
+		liability.Use{At: noon, LeaseEnded: true})
+	if v.Bears != txn.LiabilityOperator || v.Account() != "loss/operator" {
+		t.Errorf("a party that nobody knows: %+v", v)
+	}
+}
+
+// Only an off-line record says that a lease had ended.
+func TestUseOfARecord(t *testing.T) {
+	r := &txn.Record{ServiceAt: noon, Offline: true, Reason: txn.LeaseEnded}
+	if got := liability.UseOf(r); got != (liability.Use{At: noon, LeaseEnded: true}) {
+		t.Errorf("%+v", got)
+	}
+	r.Offline = false
+	if got := liability.UseOf(r); got != (liability.Use{At: noon}) {
+		t.Errorf("on line: %+v", got)
+	}
+}
+
 // Without proof of receipt the time runs from the sending.
 func TestDuty_HD19_WithoutReceiptTheClockRunsFromSending(t *testing.T) {
 	p := told()

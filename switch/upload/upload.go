@@ -1,6 +1,6 @@
 // Package upload has the rules by which records that gates made off line are taken in
 // (DOMAIN.md 1.7): every record ends in exactly one State, with a Reason where it is not
-// accepted; what is missing of a card or a security module is kept as ranges; a card's
+// plainly accepted; what is missing of a card or a security module is kept as ranges; a card's
 // balances must follow from each other.
 //
 // It owns the pages in which the fate of a module's records is kept, the lines of cards about
@@ -45,7 +45,7 @@ func (s State) Letter() byte {
 	return s.String()[0]
 }
 
-// Reason says why a record was rejected or is held. Numbers go to disk: append only.
+// Reason says why a record was rejected or is held, and what is to be said of an accepted one. Numbers go to disk: append only.
 type Reason uint8
 
 // The reasons.
@@ -79,6 +79,10 @@ const (
 	reasonEnd
 )
 
+// LeaseEnded is the one reason of an accepted record: the gate should have refused the purse, whose
+// lease had ended, and bears what comes of it.
+const LeaseEnded Reason = 64
+
 var _ = [1]int{}[rejectionsEnd-31] // Dispute stands behind all rejections
 
 // String returns the reason's stable code.
@@ -91,6 +95,8 @@ func (r Reason) String() string {
 		return [...]string{"dispute", "counter_used", "counter_old", "key_unknown", "torn",
 			"rolled_back", "in_future", "clock_off", "chain_broken", "unclear",
 			"totals_back"}[r-Dispute]
+	case r == LeaseEnded:
+		return "lease_ended"
 	default:
 		return "unknown"
 	}

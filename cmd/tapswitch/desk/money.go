@@ -89,6 +89,7 @@ func (d *client) liabilityReport(c *cobra.Command) error {
 		Party          string
 		Transactions   int
 		Amount, Booked int64
+		LeaseEnded     int `json:"lease_ended"`
 	}
 	var a struct {
 		Losses  int
@@ -96,10 +97,10 @@ func (d *client) liabilityReport(c *cobra.Command) error {
 	}
 	return d.show(c, "/v1/desk/liability", &a, func(p *page) {
 		slices.SortFunc(a.Parties, func(x, y share) int { return cmp.Compare(x.Party, y.Party) })
-		rows := [][]string{{"PARTY", "TRANSACTIONS", "YUAN", "BOOKED"}}
+		rows := [][]string{{"PARTY", "TRANSACTIONS", "YUAN", "BOOKED", "AFTER LEASE"}}
 		for _, s := range a.Parties {
 			rows = append(rows, []string{s.Party, strconv.Itoa(s.Transactions), yuan(s.Amount),
-				yuan(s.Booked)})
+				yuan(s.Booked), strconv.Itoa(s.LeaseEnded)})
 		}
 		p.line("%d losses", a.Losses)
 		p.list("BORNE BY", "no transaction of a lost card", rows)

@@ -358,6 +358,8 @@ func (s *server) liabilityReport(x *call) error {
 		Transactions int    `json:"transactions"`
 		Amount       int64  `json:"amount"`
 		Booked       int64  `json:"booked"`
+		// LeaseEnded are those of them that a gate served after the end of the purse's lease.
+		LeaseEnded int `json:"lease_ended"`
 	}
 	lines := map[string]*line{}
 	at := func(name string) *line {
@@ -382,6 +384,9 @@ func (s *server) liabilityReport(x *call) error {
 			}
 			at(name).Transactions++
 			at(name).Amount += int64(v.Amount)
+			if v.Record.Reason == txn.LeaseEnded && !v.Found {
+				at(name).LeaseEnded++
+			}
 			for _, sum := range v.Booked {
 				at(name).Booked += int64(sum)
 			}

@@ -146,7 +146,7 @@ func (d *detector) look(r *txn.Record) {
 	case txn.PassBack:
 		d.add(PassBack, "a second entry while a ride is open", d.entry, r)
 	}
-	if r.Liability == txn.LiabilityOpen {
+	if r.Liability == txn.LiabilityOpen || r.Reason == txn.LeaseEnded && d.lost(r) {
 		d.add(FrozenUsed, "a frozen card was served off line", r)
 	}
 	d.counter(r)

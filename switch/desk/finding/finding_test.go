@@ -69,6 +69,7 @@ func kinds(all []Finding) (names []Kind) {
 func TestDetect(t *testing.T) {
 	wrong := func(r *txn.Record) { r.TAC = txn.TACWrong }
 	open := func(r *txn.Record) { r.Liability = txn.LiabilityOpen }
+	lapsed := func(r *txn.Record) { r.Liability, r.Reason = txn.LiabilityOperator, txn.LeaseEnded }
 	for name, c := range map[string]struct {
 		records []txn.Record
 		holder  Holder
@@ -92,7 +93,10 @@ func TestDetect(t *testing.T) {
 			use(5, txn.BusBoarding, 5, senior)}, Holder{}, []Kind{ConcessionMisuse}},
 		"a frozen card": {[]txn.Record{use(1, txn.BusBoarding, 1, declined(txn.CardFrozen)),
 			use(2, txn.BusBoarding, 2, offline(3), open)}, Holder{}, []Kind{FrozenUsed, FrozenUsed}},
-		"a forged TAC": {[]txn.Record{use(1, txn.Purchase, 1, offline(1), wrong)}, Holder{}, []Kind{ForgedTAC}},
+		"beyond its lease, lost": {[]txn.Record{use(1, txn.BusBoarding, 1, offline(3), lapsed)},
+			Holder{Losses: []Span{{From: 1}}}, []Kind{FrozenUsed}},
+		"beyond its lease": {[]txn.Record{use(1, txn.BusBoarding, 1, offline(3), lapsed)}, Holder{}, nil},
+		"a forged TAC":     {[]txn.Record{use(1, txn.Purchase, 1, offline(1), wrong)}, Holder{}, []Kind{ForgedTAC}},
 		"a cloned counter": {[]txn.Record{use(1, txn.Purchase, 1, offline(5)),
 			use(2, txn.Purchase, 9, offline(5), declined(txn.CounterSeen))}, Holder{}, []Kind{ClonedCounter}},
 		"a counter of before": {[]txn.Record{use(2, txn.Purchase, 9, offline(5), declined(txn.CounterSeen))},

@@ -36,7 +36,8 @@ type Parameters struct {
 	// ListFreshS and ListStaleS are the ages up to which a list is fresh and stale.
 	ListFreshS int64 `json:"list_fresh_s"`
 	ListStaleS int64 `json:"list_stale_s"`
-	// LeaseS is how long a purse is served off line after it was last seen on line.
+	// LeaseS is how long a purse is served off line after it was last seen on line, where the
+	// switch did not tell an earlier end of its lease.
 	LeaseS int64 `json:"lease_s"`
 	// PassBackS is how long after a tap the same card is refused at the same gate.
 	PassBackS int64 `json:"pass_back_s"`

@@ -338,28 +338,41 @@ const (
 	no
 )
 
+// leaseOf is until when a card is served off line that the switch has just seen at an instant: as
+// long as the switch says, and no longer than the gate's own parameter.
+func leaseOf(p *provision.Parameters, told *sim.Answer, at txn.Millis) txn.Millis {
+	own := at + txn.Millis(p.LeaseS)*1000
+	switch {
+	case told.Lease != "": // none
+		return 0
+	case told.LeaseUntil.IsZero(): // of a scheme without a lease
+		return own
+	default:
+		return min(own, txn.MillisOf(told.LeaseUntil))
+	}
+}
+
 // askOnline asks the switch about a card by its balance: a card that gets an answer is good.
-func (g *Gate) askOnline(ctx context.Context, n, card int) (known, error) {
+func (g *Gate) askOnline(ctx context.Context, n, card int) (told sim.Answer, good known, err error) {
 	g.did.Asked++
 	// The number of the request is beyond those of records, and the same at a repeat.
 	body, err := json.Marshal(sim.Money{Card: g.o.World.number(g.worldCard(card)).Digits(),
 		ID:          fmt.Sprintf("%s-%d-%d", g.id.ID, g.book.Boot, askFirst+n),
 		ServiceTime: sim.FormatTime(g.script.at(n).Time().In(local()))})
 	if err != nil {
-		return unsure, err
+		return told, unsure, err
 	}
 	a, err := g.link.ask(ctx, question{path: "/v1/balances", body: body})
 	if err != nil {
-		return unsure, g.settleFault(ctx, n, err)
+		return told, unsure, g.settleFault(ctx, n, err)
 	}
-	got, err := sim.ParseAnswer(a.body)
-	if err != nil {
-		return unsure, fmt.Errorf("balance of card %d: %w", card, err)
+	if told, err = sim.ParseAnswer(a.body); err != nil {
+		return told, unsure, fmt.Errorf("balance of card %d: %w", card, err)
 	}
-	if got.Approved() {
-		return yes, nil
+	if told.Approved() {
+		return told, yes, nil
 	}
-	return no, nil
+	return told, no, nil
 }
 
 // askFirst is the first number of requests that are no records.

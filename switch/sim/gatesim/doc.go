@@ -4,7 +4,7 @@
 // A gate decides off line by what it downloaded and has verified: the list of frozen cards
 // (exact or filter, full or delta, signature, epoch), parameters and orders of degraded modes
 // (package provision), the tariff. It knows how old its list is, asks on line where a purse's
-// lease has ended or the floor limit is reached, refuses pass-back, and stops serving when its
+// lease has ended (the switch's answers say when) or the floor limit is reached, refuses pass-back, and stops serving when its
 // queue is full. Its clock is off and drifts, it boots, loses the network for hours, uploads in
 // batches, goes on where it was interrupted, and sends batches twice on purpose.
 //

@@ -128,7 +128,7 @@ func readFates(body []byte, records []Record) ([]ack, error) {
 			continue // to be sent again
 		case letter == 'a':
 			a.Fate = fateAccepted
-		case letter == 'd' && a.Reason == "":
+		case letter == 'd' && (a.Reason == "" || a.Reason == string(askLease)):
 			a.Fate = fateKnown
 		case slices.Contains(rejections(), a.Reason):
 			a.Fate = fateRejected

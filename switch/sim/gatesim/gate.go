@@ -263,11 +263,11 @@ func (g *Gate) tap(ctx context.Context, n int) error {
 	}
 	v := judge(&g.rules.params, &c, m, charge)
 	if v.asks() && g.reachable(n) {
-		switch good, err := g.askOnline(ctx, n, card); {
+		switch told, good, err := g.askOnline(ctx, n, card); {
 		case err != nil:
 			return err
 		case good == yes:
-			c.LeaseUntil, c.Taps, c.Total = at+txn.Millis(g.rules.params.LeaseS)*1000, 0, 0
+			c.LeaseUntil, c.Taps, c.Total = leaseOf(&g.rules.params, &told, at), 0, 0
 			m.seen = true
 			v = judge(&g.rules.params, &c, m, charge)
 		case good == no:

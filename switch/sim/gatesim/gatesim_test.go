@@ -321,6 +321,26 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
+// A gate obeys the lease that the switch tells, and its own parameter where that is shorter.
+func TestLeaseOfAnAnswer(t *testing.T) {
+	at := txn.Millis(1_800_000_000_000)
+	p := provision.Parameters{LeaseS: 3600}
+	for body, want := range map[string]txn.Millis{
+		`{"outcome":"approved"}`: at + 3_600_000,
+		`{"outcome":"approved","lease_until":"2027-01-15T08:30:00.000Z"}`: at + 1_800_000,
+		`{"outcome":"approved","lease_until":"2027-01-18T08:00:00.000Z"}`: at + 3_600_000,
+		`{"outcome":"approved","lease":"none"}`:                           0,
+	} {
+		told, err := sim.ParseAnswer([]byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := leaseOf(&p, &told, at); got != want {
+			t.Errorf("%s: %d, want %d", body, got-at, want-at)
+		}
+	}
+}
+
 func modes(name string) disruption.Flags {
 	m, err := disruption.ParseMode(name)
 	if err != nil {

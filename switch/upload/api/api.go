@@ -190,7 +190,8 @@ func bodyOf(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// exception is a record that is neither accepted nor a plain repeat.
+// exception is a record that is neither plainly accepted nor a plain repeat: one that was accepted
+// stands here where the gate should have refused it.
 type exception struct {
 	Index  int    `json:"i"`
 	State  string `json:"state"`
@@ -227,7 +228,7 @@ func compact(a *book.Answer) result {
 		default:
 			out.Again++
 		}
-		if f.State != upload.Accepted && f != (upload.Fate{State: upload.Duplicate}) {
+		if f != (upload.Fate{State: upload.Accepted}) && f != (upload.Fate{State: upload.Duplicate}) {
 			out.Exceptions = append(out.Exceptions, exception{i, f.State.String(), f.Reason.String()})
 		}
 	}

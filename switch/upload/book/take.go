@@ -647,6 +647,8 @@ func fateOf(a *engine.Answer, retry bool) upload.Fate {
 	switch reason := a.Decision.Reason; {
 	case a.Err != nil || reason.Retryable() || a.Decision.Outcome == txn.OutcomeNone:
 		return upload.Fate{State: upload.Taken}
+	case a.Decision.LeaseEnded:
+		return upload.Fate{State: upload.Accepted, Reason: upload.LeaseEnded}
 	case a.Decision.Outcome == txn.Approved:
 		return upload.Fate{State: upload.Accepted}
 	case reason == txn.CounterSeen:
