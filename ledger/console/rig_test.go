@@ -20,6 +20,7 @@ import (
 	"github.com/tapswitch/tapswitch/ledger/console/trail"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
+	"github.com/tapswitch/tapswitch/switch/desk/coverage"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -196,11 +197,11 @@ func (r *rig) Live() LiveView {
 func (r *rig) City(context.Context) (*City, error) {
 	now := r.clock.now()
 	at := func(m int) *time.Time { t := now.Add(time.Duration(m) * time.Minute); return &t }
-	c := &City{Lists: true, Notifies: true, Coverage: Coverage{Epoch: 7, PublishedAt: at(-5), ConfirmedAt: at(-1), Covered: 3,
-		Total: 4, Operators: []Group{{"M5", 3, 4}}, Lines: []Group{{hostile, 3, 4}}}}
-	var b Behind
+	c := &City{Lists: true, Notifies: true, Coverage: coverage.Coverage{Epoch: 7, PublishedAt: at(-5), ConfirmedAt: at(-1), Covered: 3,
+		Total: 4, Operators: []coverage.Part{{Name: "M5", Covered: 3, Total: 4}}, Lines: []coverage.Part{{Name: hostile, Covered: 3, Total: 4}}}}
+	var b coverage.Behind
 	b.Device.Terminal, b.Device.Operator, b.Device.Station, b.Seen = "GATE04", "M5", hostile, at(-90)
-	c.Coverage.Behind = []Behind{b}
+	c.Coverage.Behind = []coverage.Behind{b}
 	c.Notices = []Notice{{ID: "n1", Kind: "freeze", Card: "****4321", Token: "00112233445566778899aabbccddeeff",
 		Reason: "lost", Accepted: at(-130), Clause: "HD19", Clocks: []NoticeClock{
 			{Party: "bank", State: "effective", Start: at(-129), Deadline: at(-9), Effective: at(-100)},

@@ -9,6 +9,7 @@ import (
 	"github.com/tapswitch/tapswitch/ledger/console/session"
 	"github.com/tapswitch/tapswitch/ledger/console/trail"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/switch/desk/coverage"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -78,39 +79,11 @@ var ErrNone = errors.New("this process has none")
 type City struct {
 	// Lists says that lists for gates are published here: Coverage.
 	Lists    bool
-	Coverage Coverage
+	Coverage coverage.Coverage
 	// Notifies says that parties are notified from here: Notices, the most urgent first.
 	Notifies bool
 	Notices  []Notice
 	More     bool
-}
-
-// Coverage is which gates hold the present list.
-type Coverage struct {
-	Epoch       uint64     `json:"epoch"`
-	PublishedAt *time.Time `json:"published_at"`
-	ConfirmedAt *time.Time `json:"confirmed_at"`
-	Covered     int        `json:"covered"`
-	Total       int        `json:"total"`
-	Operators   []Group    `json:"operators"`
-	Lines       []Group    `json:"lines"`
-	Behind      []Behind   `json:"behind"`
-	More        int        `json:"more_behind"`
-}
-
-// Group is a part of the gates.
-type Group struct {
-	Name           string
-	Covered, Total int
-}
-
-// Behind is a gate that does not hold the present list.
-type Behind struct {
-	Device struct {
-		Terminal, Operator, Line, Station string
-	} `json:"device"`
-	Epoch uint64     `json:"epoch"`
-	Seen  *time.Time `json:"seen"`
 }
 
 // Notice is a freeze or a release with the clocks of its parties.

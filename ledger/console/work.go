@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tapswitch/tapswitch/ledger/console/trail"
+	"github.com/tapswitch/tapswitch/switch/desk/coverage"
 )
 
 // breaksShown is how many breaks a page has.
@@ -154,7 +155,7 @@ type freezesPage struct {
 }
 
 // Part hands a part of the gates to its template.
-func (p *freezesPage) Part(key string, rows []Group) *groupsPart {
+func (p *freezesPage) Part(key string, rows []coverage.Part) *groupsPart {
 	return &groupsPart{p.frame, key, rows}
 }
 
@@ -165,7 +166,7 @@ func (p *freezesPage) At(c NoticeClock) *NoticeClock { return &c }
 type groupsPart struct {
 	*frame
 	Key  string
-	Rows []Group
+	Rows []coverage.Part
 }
 
 // freezes serves GET /console/freezes.

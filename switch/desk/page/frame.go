@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tapswitch/tapswitch/switch/desk/coverage"
 )
 
 // frame is what every page has: language, clock, and the ways to say things.
@@ -201,7 +203,7 @@ type cityPage struct {
 }
 
 // Behind are the gates that are named.
-func (p *cityPage) Behind() []behind {
+func (p *cityPage) Behind() []coverage.Behind {
 	return p.City.Gates.Behind[:min(len(p.City.Gates.Behind), behindMax)]
 }
 
@@ -275,11 +277,13 @@ func (f *frame) Meter(covered, total int) *bar {
 type groupsPart struct {
 	*frame
 	Key  string
-	Rows []group
+	Rows []coverage.Part
 }
 
 // Groups prepares a table.
-func (f *frame) Groups(key string, rows []group) *groupsPart { return &groupsPart{f, key, rows} }
+func (f *frame) Groups(key string, rows []coverage.Part) *groupsPart {
+	return &groupsPart{f, key, rows}
+}
 
 // Minus is a difference.
 func (f *frame) Minus(a, b int) int { return a - b }

@@ -7,41 +7,20 @@ import (
 	"net/url"
 	"slices"
 	"time"
+
+	"github.com/tapswitch/tapswitch/switch/desk/coverage"
 )
 
 // What the API tells, as far as the pages show it.
 
-// group is a part of the gates.
-type group struct {
-	Name           string
-	Covered, Total int
-}
-
-// behind is a gate that does not hold an epoch.
-type behind struct {
-	Device struct {
-		Terminal, Operator, Line, Station string
-	} `json:"device"`
-	Epoch uint64     `json:"epoch"`
-	Seen  *time.Time `json:"seen"`
-}
-
 // gates says who holds an epoch. Published is meaningful for a freeze only.
 type gates struct {
-	Published   bool       `json:"published"`
-	Epoch       uint64     `json:"epoch"`
-	PublishedAt *time.Time `json:"published_at"`
-	ConfirmedAt *time.Time `json:"confirmed_at"`
-	FrozenAt    *time.Time `json:"frozen_at"`
-	Covered     int        `json:"covered"`
-	Total       int        `json:"total"`
-	Share       float64    `json:"share"`
-	Restored    int        `json:"restored"`
-	Operators   []group    `json:"operators"`
-	Lines       []group    `json:"lines"`
-	Behind      []behind   `json:"behind"`
-	MoreBehind  int        `json:"more_behind"`
-	Timeline    []struct {
+	coverage.Coverage
+	Published bool       `json:"published"`
+	FrozenAt  *time.Time `json:"frozen_at"`
+	Share     float64    `json:"share"`
+	Restored  int        `json:"restored"`
+	Timeline  []struct {
 		Minutes        float64
 		Covered, Total int
 	} `json:"timeline"`
@@ -52,9 +31,6 @@ type gates struct {
 		First, Last    *time.Time
 	} `json:"effective"`
 }
-
-// Missing is how many gates are behind.
-func (g *gates) Missing() int { return g.Total - g.Covered }
 
 // clock is a party's clock.
 type clock struct {
