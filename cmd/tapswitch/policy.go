@@ -12,6 +12,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/fare"
 	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/fare/tariff"
+	"github.com/tapswitch/tapswitch/switch/passback"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -42,6 +43,11 @@ func readPolicy(c *config.Config) (engine.Policy, error) {
 			Anonymous: s.PostPaidAnonymous},
 		PassBackWindow: millis(s.PassBackWindow), JourneyMax: millis(s.JourneyMax),
 		JourneyLapse: millis(s.JourneyLapse),
+		PassBack: passback.Rules{Station: millis(s.PassBackStation), Gate: millis(s.PassBackGate),
+			GateDigits: s.PassBackGateDigits},
+	}
+	if p.PassBack.Exempt, err = passback.ParseExempt(s.PassBackExempt); err != nil {
+		return p, fmt.Errorf("scheme.pass_back_exempt: %w", err)
 	}
 	return agency.Leased(p, c.Desk.City)
 }

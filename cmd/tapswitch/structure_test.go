@@ -62,8 +62,9 @@ var lattice = map[string][]string{
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
 		"switch/blacklist/list/fuse"},
 	"switch/blacklist/list/fuse": {},
-	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/disruption", "switch/fare", "switch/fare/price", "switch/lease", "switch/store"},
+	"switch/engine":              {"crypto/pan", "switch/txn", "switch/card", "switch/disruption", "switch/fare", "switch/fare/price", "switch/lease", "switch/passback", "switch/store"},
 	"switch/scheme":              {"crypto/pan", "switch/txn", "switch/account", "switch/lease", "deploy"},
+	"switch/passback":            {"switch/txn"},
 	"switch/scheme/duty":         {},
 
 	// The hot stores. The local one keeps its list in the replica's compact table.

@@ -54,7 +54,10 @@ type Result struct {
 
 // discountsMax is how many causes one charge can have: those of price, what an incomplete or
 // long journey costs, what of that is forgiven, and that it came late.
-const discountsMax = price.Causes + 4
+const discountsMax = price.Causes + 4 + notesMax
+
+// notesMax is how many causes without an amount a record can bear.
+const notesMax = 3
 
 // Decide decides r on the card as v shows it, under p, at instant now, and fills out.
 // The guards stand in order of precedence: the first that applies is the answer.
@@ -101,6 +104,7 @@ func (d *decider) unapply() {
 	d.out.Due, d.out.List = nil, nil
 	d.fullFare, d.charged, d.ridden = 0, 0, card.Journey{}
 	d.causes, d.undo, d.payee, d.grace = 0, card.Undo{}, "", disruption.Grace{}
+	d.noted, d.companion = 0, false
 	if d.r.Kind == txn.Reversal && d.namesAnother() && d.out.Next.Find(d.r.Original) < 0 {
 		d.tombstone()
 	}
@@ -134,6 +138,11 @@ type decider struct {
 	payee txn.Account
 	// grace is what an exit is not charged for.
 	grace disruption.Grace
+	// notes are what the record tells without an amount; unapply leaves none.
+	notes [notesMax]string
+	noted int
+	// companion: the tap is of one more person on the card.
+	companion bool
 }
 
 // closedBy returns the applications whose freeze closes a kind. A ride is paid from the
@@ -335,6 +344,7 @@ func (d *decider) apply() txn.Reason {
 	if reason := d.useCode(); reason != txn.ReasonNone {
 		return reason
 	}
+	d.claim()
 	switch d.r.Kind {
 	case txn.MetroEntry:
 		return d.enter()

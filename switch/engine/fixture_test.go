@@ -442,7 +442,7 @@ func checkRecord(
 		FullFare: d.FullFare, Charged: d.Charged, Currency: r.Currency,
 		BalanceAfter: d.BalanceAfter, OfflineCounter: r.OfflineCounter, Offline: r.Offline,
 		ListEpoch: r.ListEpoch, ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt,
-		Original: r.Original,
+		Original: r.Original, Ride: r.Ride,
 		// Checked elsewhere:
 		Application: rec.Application, Discounts: rec.Discounts, TAC: rec.TAC,
 		Postings: rec.Postings, EntryStation: rec.EntryStation, EntryAt: rec.EntryAt,

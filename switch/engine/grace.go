@@ -27,7 +27,7 @@ func (d *decider) graceOfExit(j *card.Journey, ended bool) disruption.Grace {
 	if len(d.p.Orders) == 0 {
 		return disruption.Grace{}
 	}
-	ridden := disruption.Journey{Exit: disruption.Stop{At: d.r.ServiceAt, Place: d.here()}}
+	ridden := disruption.Journey{Exit: disruption.Stop{At: d.orderedAt(), Place: d.here()}}
 	if ended {
 		ridden.Entry = began(j)
 	}
@@ -43,5 +43,30 @@ func (d *decider) graceOfGivingUp(j *card.Journey, at txn.Millis) bool {
 // orderWaived reports whether entries and exits need no order where and when the card is tapped.
 func (d *decider) orderWaived() bool {
 	return len(d.p.Orders) > 0 &&
-		disruption.FlagsAt(d.p.Orders, d.here(), d.r.ServiceAt).Has(disruption.EntryExitWaived)
+		disruption.FlagsAt(d.p.Orders, d.here(), d.orderedAt()).Has(disruption.EntryExitWaived)
+}
+
+// orderedAt returns the instant by which orders judge the tap: its service time. Where the gate
+// says under which modes it took the tap, and they held within what clocks may differ, it is the
+// instant at which they did: the gate knows better than its clock.
+func (d *decider) orderedAt() txn.Millis {
+	claimed := disruption.Flags(d.r.Degraded)
+	if claimed == 0 {
+		return d.r.ServiceAt
+	}
+	for _, off := range [...]txn.Millis{0, -d.p.FutureMax, d.p.FutureMax} {
+		if at := d.r.ServiceAt + off; claimed&^disruption.FlagsAt(d.p.Orders, d.here(), at) == 0 {
+			return at
+		}
+	}
+	return d.r.ServiceAt
+}
+
+// claim compares the modes under which a gate says that it took the tap with the orders. A claim
+// without an order changes nothing: the tap is decided without it, and the record tells the desk.
+func (d *decider) claim() {
+	claimed := disruption.Flags(d.r.Degraded)
+	if claimed&^disruption.FlagsAt(d.p.Orders, d.here(), d.orderedAt()) != 0 {
+		d.note(txn.CauseUnordered)
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/fare"
 	"github.com/tapswitch/tapswitch/switch/lease"
+	"github.com/tapswitch/tapswitch/switch/passback"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -42,6 +43,9 @@ type Policy struct {
 	// PassBackWindow refuses a second entry within it; after it the open journey is
 	// given up as incomplete.
 	PassBackWindow txn.Millis
+	// PassBack are the narrower windows of the rule and who is exempt; its Network is
+	// PassBackWindow.
+	PassBack passback.Rules
 	// JourneyMax is the longest ride; JourneyLapse is when an open journey is closed by
 	// the switch itself.
 	JourneyMax   txn.Millis

@@ -8,24 +8,23 @@ import (
 
 // Prices: what the tariff asks for a tap, and what the card keeps of its rides for the next.
 
-// modeOf returns the means of transport of a tap.
-func modeOf(k txn.Kind) price.Mode {
-	if k == txn.BusBoarding {
-		return price.Bus
+// mode returns the means of transport of the tap: the one that its terminal names, or that of
+// its kind. The tariff numbers them alike, from 0.
+func (d *decider) mode() price.Mode { return price.Mode(d.r.Mode.For(d.r.Kind) - txn.ModeBus) }
+
+func classOf(r *txn.Request) price.Class {
+	if r.Business {
+		return price.Business
 	}
-	return price.Metro
+	return price.Standard
 }
 
 // tap returns the request as the tariff sees it.
 func (d *decider) tap(kind price.Kind) price.Tap {
 	r := d.r
-	t := price.Tap{Kind: kind, Mode: modeOf(r.Kind), Rider: d.out.Next.RiderAt(r.ServiceAt),
+	return price.Tap{Kind: kind, Mode: d.mode(), Class: classOf(r), Rider: d.out.Next.RiderAt(r.ServiceAt),
 		At: r.ServiceAt, Operator: price.NameOf(r.Place.Operator), Line: price.NameOf(r.Place.Line),
 		Station: price.NameOf(r.Place.Station), Metres: r.Metres}
-	if r.Business {
-		t.Class = price.Business
-	}
-	return t
 }
 
 // journeyOf returns an open journey as the tariff sees it.
@@ -88,9 +87,12 @@ func (d *decider) charge(s *price.State, tap *price.Tap) txn.Reason {
 	if v == nil {
 		return txn.UnknownFare
 	}
-	q := v.Price(s, tap)
+	var q price.Quote
+	if !d.companion {
+		q = v.Price(s, tap)
+	}
 	late := q.Reason == price.OutOfOrder
-	if late {
+	if late || d.companion { // who rides beside another changes no vehicle with him
 		q = v.Late(s, tap)
 	}
 	if q.Reason != price.OK {

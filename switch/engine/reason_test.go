@@ -224,6 +224,13 @@ var conditions = []condition{
 		apply: func(s *situation) {
 			s.request.FareGiven, s.policy.AcceptTerminalFare = true, false
 		}},
+	{reason: txn.CardJustUsed, group: "journey", notWith: []string{"fare", "time"},
+		kinds: []txn.Kind{txn.MetroEntry},
+		apply: func(s *situation) {
+			s.policy.PassBack.Station = hour
+			s.enteredAt(s.request.ServiceAt - minute)
+			s.request.Place.Station = s.state.Journey.Station
+		}},
 	{reason: txn.LimitExceeded, name: "purchase", group: "amount",
 		kinds: []txn.Kind{txn.Purchase},
 		apply: func(s *situation) { s.request.Amount = s.policy.PurchaseMax + 1 }},

@@ -3,6 +3,7 @@ package engine
 import (
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/fare/price"
+	"github.com/tapswitch/tapswitch/switch/passback"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -17,14 +18,18 @@ func (d *decider) enter() txn.Reason {
 	j := d.out.Next.Journey
 	since := d.r.ServiceAt - j.EnteredAt
 	older := j.Open() && d.r.Offline && since <= -d.p.PassBackWindow
-	if j.Open() && !older && !d.judgedByTerminal() && since < d.p.PassBackWindow && !d.orderWaived() {
-		return txn.PassBack
+	verdict := passback.Clear
+	if !older {
+		verdict = d.passBack()
+	}
+	if reason := verdict.Reason(); reason != txn.ReasonNone {
+		return reason
 	}
 	if d.r.FareGiven && (!d.judgedByTerminal() || d.r.Amount != 0 || d.r.FullFare != 0) {
 		return txn.FareMismatch
 	}
-	if older {
-		return txn.ReasonNone
+	if older || verdict == passback.Another && j.Open() {
+		return txn.ReasonNone // it opens no ride: a later one is open, or one on the same card
 	}
 	if d.out.Next.Balance < 0 && !d.r.Offline && !d.judgedByTerminal() && !d.mayOwe(0) {
 		return txn.InsufficientFunds // who owes something begins no ride that he may leave unpaid
@@ -41,9 +46,10 @@ func (d *decider) enter() txn.Reason {
 }
 
 // giveUpFor makes room for a new journey: j, if it is open, is charged as incomplete. The
-// class of the new one is kept where it is not the standard.
+// class and the mode of the new one are kept where they are not the standard and metro.
 func (d *decider) giveUpFor(j card.Journey) txn.Reason {
-	if !j.Open() && !d.r.Business {
+	special := d.r.Business || d.mode() != price.Metro
+	if !j.Open() && !special {
 		return txn.ReasonNone
 	}
 	var s price.State
@@ -60,10 +66,10 @@ func (d *decider) giveUpFor(j card.Journey) txn.Reason {
 		d.forgetJourney()
 	}
 	s.Journey = price.Journey{}
-	if d.r.Business {
+	if special {
 		s.Journey = d.journeyOf(&card.Journey{EnteredAt: d.r.ServiceAt, Station: d.r.Place.Station,
 			Line: d.r.Place.Line, Operator: d.r.Place.Operator})
-		s.Journey.Class = price.Business
+		s.Journey.Mode, s.Journey.Class = d.mode(), classOf(d.r)
 	}
 	d.keepRides(&s)
 	return txn.ReasonNone
@@ -73,7 +79,15 @@ func (d *decider) giveUpFor(j card.Journey) txn.Reason {
 // an entry is booked: the entry was read off the card, our side may not have it yet. Without
 // one it costs what the tariff asks where the entry is missing, or is refused.
 func (d *decider) exit() txn.Reason {
+	if reason := d.passBack().Reason(); reason != txn.ReasonNone {
+		return reason
+	}
 	j := d.out.Next.Journey
+	lead, companion := d.companionsRide()
+	if companion {
+		j, d.companion = lead, true
+		d.note(txn.CauseCompanion)
+	}
 	ended, reason := d.ends(&j)
 	d.undo = card.Undo{Rides: d.out.Next.Rides, Journey: j}
 	switch {
@@ -89,7 +103,9 @@ func (d *decider) exit() txn.Reason {
 	}
 	d.undo.Set = true
 	d.ridden = j
-	d.forgetJourney()
+	if !companion {
+		d.forgetJourney()
+	}
 	return txn.ReasonNone
 }
 
@@ -129,6 +145,11 @@ func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
 		s.Journey = d.opened(&kept, j)
 	}
 	tap := d.tap(price.Exit)
+	if d.companion {
+		s.Journey.Mode = tap.Mode // the card keeps the mode of an open ride alone
+	} else if s.Journey.Open {
+		tap.Mode = s.Journey.Mode // the ride is of the mode in which it began
+	}
 	if reason := d.charge(&s, &tap); reason != txn.ReasonNone {
 		return reason
 	}
@@ -144,6 +165,9 @@ func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
 func (d *decider) judgedByTerminal() bool { return d.r.FareGiven && d.p.AcceptTerminalFare }
 
 func (d *decider) board() txn.Reason {
+	if reason := d.passBack().Reason(); reason != txn.ReasonNone {
+		return reason
+	}
 	if d.r.FareGiven {
 		return d.given(&card.Journey{})
 	}
@@ -183,7 +207,7 @@ func (d *decider) given(j *card.Journey) txn.Reason {
 	if j.Open() {
 		start, s.Journey = j.EnteredAt, price.Journey{}
 	}
-	v.Rode(&s, modeOf(d.r.Kind), price.NameOf(d.r.Place.Line), start, d.r.ServiceAt)
+	v.Rode(&s, d.mode(), price.NameOf(d.r.Place.Line), start, d.r.ServiceAt)
 	before := d.out.Next.Rides
 	if d.keepRides(&s) {
 		d.undo = card.Undo{Set: true, Rides: before, Journey: d.out.Next.Journey}

@@ -32,7 +32,7 @@ func (d *decider) settle() {
 		BalanceAfter: out.Decision.BalanceAfter, OfflineCounter: r.OfflineCounter,
 		Offline: r.Offline, ListEpoch: r.ListEpoch,
 		ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt, Original: r.Original,
-		EntryStation: d.ridden.Station, EntryAt: d.ridden.EnteredAt,
+		Ride: r.Ride, EntryStation: d.ridden.Station, EntryAt: d.ridden.EnteredAt,
 	}
 	if out.List != nil {
 		out.Record.Listing = r.Listing
@@ -65,13 +65,22 @@ func (d *decider) settle() {
 	}
 }
 
-// discount tells why less than the full fare was charged, and that a reversal takes the
-// discount of a ride back with its fare.
+// discount tells why less than the full fare was charged, and what else the desk should know.
 func (d *decider) discount() {
+	if d.causes == 0 {
+		d.discountWhole()
+	}
+	for _, note := range d.notes[:d.noted] {
+		d.cause(note, 0)
+	}
 	if d.causes > 0 {
 		d.out.Record.Discounts = d.out.discounts[:d.causes]
-		return
 	}
+}
+
+// discountWhole names one cause for all that was not charged, and tells that a reversal takes
+// the discount of a ride back with its fare.
+func (d *decider) discountWhole() {
 	gap := d.fullFare - d.charged
 	reversed := d.r.Kind == txn.Reversal && d.fullFare != 0
 	if gap == 0 || !d.r.Kind.IsTap() && !reversed {
@@ -84,8 +93,7 @@ func (d *decider) discount() {
 	case d.r.FareGiven:
 		cause = "terminal"
 	}
-	d.out.discounts[0] = txn.Discount{Cause: cause, Amount: gap}
-	d.out.Record.Discounts = d.out.discounts[:1]
+	d.cause(cause, gap)
 }
 
 // post makes the postings: the purse on one side, the payee or the funding account on

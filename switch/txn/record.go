@@ -92,6 +92,17 @@ type Discount struct {
 	Amount Minor
 }
 
+// Causes without an amount: what a record tells the desk.
+const (
+	// CausePassBack: a terminal had let somebody through against the pass-back rule before the
+	// switch knew of it.
+	CausePassBack = "pass_back"
+	// CauseCompanion: one more person on the card, as the tariff or the scheme allows.
+	CauseCompanion = "companion"
+	// CauseUnordered: a gate says that it took the tap under a degraded mode that nobody ordered.
+	CauseUnordered = "mode_unordered"
+)
+
 // Account names one account of the chart: a class and, after a slash, the party
 // ("purse", "operator/M5"). The chart stands in PostingAccounts.
 type Account string

@@ -164,6 +164,17 @@ type Scheme struct {
 	PostPaidAnonymous bool `koanf:"post_paid_anonymous"`
 	// PassBackWindow refuses a second entry within it. Default 10m.
 	PassBackWindow time.Duration `koanf:"pass_back_window"`
+	// PassBackStation refuses a second entry at the same station within it. Default 0: no rule of
+	// its own.
+	PassBackStation time.Duration `koanf:"pass_back_station"`
+	// PassBackGate refuses the same tap once more at one line of gates within it. Default 0: none.
+	PassBackGate time.Duration `koanf:"pass_back_gate"`
+	// PassBackGateDigits is how many characters at the end of a terminal's id tell the gates of one
+	// line apart. Default 0: each terminal by itself.
+	PassBackGateDigits int `koanf:"pass_back_gate_digits"`
+	// PassBackExempt are the rider categories that let others through with their card. Default
+	// none.
+	PassBackExempt []string `koanf:"pass_back_exempt"`
 	// JourneyMax is the longest metro ride. Default 4h.
 	JourneyMax time.Duration `koanf:"journey_max"`
 	// JourneyLapse closes a journey that was never left. Default 5h.
@@ -399,6 +410,9 @@ type bounded struct {
 func (c *Config) notNegative() []bounded {
 	return []bounded{
 		{"scheme.pass_back_window", int64(c.Scheme.PassBackWindow)},
+		{"scheme.pass_back_station", int64(c.Scheme.PassBackStation)},
+		{"scheme.pass_back_gate", int64(c.Scheme.PassBackGate)},
+		{"scheme.pass_back_gate_digits", int64(c.Scheme.PassBackGateDigits)},
 		{"gate.connections_per_ip_max", int64(c.Gate.ConnectionsPerIPMax)},
 		{"gate.drain_delay", int64(c.Gate.DrainDelay)},
 		{"store.redis.replicas", int64(c.Store.Redis.Replicas)},

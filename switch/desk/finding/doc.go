@@ -1,6 +1,7 @@
 // Package finding finds uses of a card that are not the holder's own, or not honest, among
 // its settled records: pass-back, impossible travel, concession misuse, a frozen card that
-// was used, a forged TAC, a cloned counter (HD12, ZS13, SY12; HD31, ZS23, WZ21, SY13, ZZ14).
+// was used, a forged TAC, a cloned counter, and of the gates' own conduct a degraded mode that
+// nobody ordered (HD12, ZS13, SY12; HD31, ZS23, WZ21, SY13, ZZ14).
 //
 // A finding is sealed evidence and nothing else: no card is barred and nobody is charged by
 // one. Each is canonical JSON that holds the hash of the one before, so that none can be

@@ -22,11 +22,14 @@ const (
 	FrozenUsed       Kind = "frozen_used"
 	ForgedTAC        Kind = "forged_tac"
 	ClonedCounter    Kind = "cloned_counter"
+	// ModeUnordered: a gate took taps under a degraded mode that nobody had ordered.
+	ModeUnordered Kind = "mode_unordered"
 )
 
 // Kinds lists all of them.
 func Kinds() []Kind {
-	return []Kind{PassBack, ImpossibleTravel, ConcessionMisuse, FrozenUsed, ForgedTAC, ClonedCounter}
+	return []Kind{PassBack, ImpossibleTravel, ConcessionMisuse, FrozenUsed, ForgedTAC, ClonedCounter,
+		ModeUnordered}
 }
 
 // Use is one use of the card, as it stands in the ledger.
@@ -145,7 +148,10 @@ func (d *detector) look(r *txn.Record) {
 		d.add(FrozenUsed, "a frozen card was presented", r)
 	case txn.PassBack:
 		d.add(PassBack, "a second entry while a ride is open", d.entry, r)
+	case txn.CardJustUsed:
+		d.add(PassBack, "the card was used again at once in one place", d.entry, r)
 	}
+	d.told(r)
 	if r.Liability == txn.LiabilityOpen || r.Reason == txn.LeaseEnded && d.lost(r) {
 		d.add(FrozenUsed, "a frozen card was served off line", r)
 	}
@@ -154,6 +160,18 @@ func (d *detector) look(r *txn.Record) {
 	d.concession(r)
 	if r.Kind == txn.MetroEntry && r.Outcome == txn.Approved {
 		d.entry = r
+	}
+}
+
+// told reads what the switch noted in the record: what a terminal had done before it was asked.
+func (d *detector) told(r *txn.Record) {
+	for _, note := range r.Discounts {
+		switch note.Cause {
+		case txn.CausePassBack:
+			d.add(PassBack, "a terminal let a second person through", d.entry, r)
+		case txn.CauseUnordered:
+			d.add(ModeUnordered, "the gate's degraded mode was ordered by nobody", r)
+		}
 	}
 }
 

@@ -58,6 +58,11 @@ func rules(t *testing.T) Rules {
 		Day: func(m txn.Millis) txn.BusinessDate { return txn.BusinessDate(20260302 + (m-nine)/(1440*minute)) }}
 }
 
+// told makes the switch note a cause in the record.
+func told(cause string) func(*txn.Record) {
+	return func(r *txn.Record) { r.Discounts = append(r.Discounts, txn.Discount{Cause: cause}) }
+}
+
 func kinds(all []Finding) (names []Kind) {
 	for _, f := range all {
 		names = append(names, f.Kind)
@@ -79,6 +84,14 @@ func TestDetect(t *testing.T) {
 			use(3, txn.Purchase, 32), use(4, txn.BusBoarding, 40, offline(7))}, Holder{}, nil},
 		"pass-back": {[]txn.Record{use(1, txn.MetroEntry, 0, at("east")),
 			use(2, txn.MetroEntry, 1, at("east"), declined(txn.PassBack))}, Holder{}, []Kind{PassBack}},
+		"used again at once": {[]txn.Record{use(1, txn.MetroExit, 0, at("east")),
+			use(2, txn.MetroExit, 1, at("east"), declined(txn.CardJustUsed))}, Holder{}, []Kind{PassBack}},
+		"let through by a gate": {[]txn.Record{use(1, txn.MetroEntry, 0, at("east"), offline(1)),
+			use(2, txn.MetroEntry, 1, at("east"), offline(2), told(txn.CausePassBack))}, Holder{}, []Kind{PassBack}},
+		"a companion": {[]txn.Record{use(1, txn.MetroEntry, 0, at("east")),
+			use(2, txn.MetroEntry, 1, at("east"), told(txn.CauseCompanion))}, Holder{}, nil},
+		"a mode of nobody": {[]txn.Record{use(1, txn.MetroEntry, 0, at("east"), told(txn.CauseUnordered))},
+			Holder{}, []Kind{ModeUnordered}},
 		"too far too soon": {[]txn.Record{use(1, txn.MetroEntry, 0, at("east")),
 			use(2, txn.MetroEntry, 28, at("west"))}, Holder{}, []Kind{ImpossibleTravel}},
 		"just in time": {[]txn.Record{use(1, txn.MetroEntry, 0, at("east")),

@@ -202,6 +202,7 @@ func (c *compiler) limits() {
 	for i := range t.file.Caps {
 		c.capOrder(&t.file.Caps[i])
 	}
+	c.groups()
 	c.atMost(t.file.Line, "passes", len(t.file.Passes), rulesMax)
 	for i := range t.file.Passes {
 		t.passes = append(t.passes, c.pass(&t.file.Passes[i]))
@@ -354,4 +355,31 @@ func (s *Share) UnmarshalText(text []byte) error {
 	}
 	*s = Share(n)
 	return nil
+}
+
+// personsMax is how many persons may ride on one card at the most.
+const personsMax = 8
+
+// groups reads how many persons may ride on one card.
+func (c *compiler) groups() {
+	t := c.t
+	c.atMost(t.file.Line, "groups", len(t.file.Groups), rulesMax)
+	for i := range t.file.Groups {
+		g := &t.file.Groups[i]
+		if g.Persons < 2 || g.Persons > personsMax {
+			c.fail(g.Line, "groups.persons", "%d is not in 2 to %d", g.Persons, personsMax)
+			continue
+		}
+		bits := c.riderBits(g.Line, "groups.riders", g.Riders)
+		for rider := range t.persons {
+			if bits&(1<<rider) == 0 {
+				continue
+			}
+			if t.persons[rider] != 0 {
+				c.fail(g.Line, "groups.riders", "%s has a group already", txn.RiderCategory(rider))
+				break
+			}
+			t.persons[rider] = uint8(g.Persons)
+		}
+	}
 }

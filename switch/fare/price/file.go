@@ -38,6 +38,7 @@ type File struct {
 	Tiers     []Tier     `yaml:"monthly_tiers,omitempty"`
 	Caps      []Cap      `yaml:"caps,omitempty"`
 	Passes    []Pass     `yaml:"passes,omitempty"`
+	Groups    []Group    `yaml:"groups,omitempty"`
 
 	Incomplete  *Incomplete  `yaml:"incomplete,omitempty"`
 	Overtime    *Overtime    `yaml:"overtime,omitempty"`
@@ -221,6 +222,14 @@ type Pass struct {
 	Rides  int       `yaml:"rides,omitempty"` // 0: any number
 	Modes  []string  `yaml:"modes,omitempty"`
 	Riders []string  `yaml:"riders,omitempty"`
+}
+
+// Group lets several persons ride on one card, who pay a ride each: the holder and who
+// accompanies him.
+type Group struct {
+	Line    int      `yaml:"-"`
+	Riders  []string `yaml:"riders,omitempty"` // all unless given
+	Persons int      `yaml:"persons"`
 }
 
 // Incomplete is what a journey costs of which one end is missing: "maximum", "none" or an

@@ -33,6 +33,7 @@ type Tariff struct {
 	caps      [ridersN][periodEnd]txn.Minor // never: no cap
 	passes    []passRule
 	missing   missingRule
+	persons   [ridersN]uint8 // on one card, 0: one
 	// depth is how many rides of a chain can matter: the most legs of a transfer.
 	depth int
 }
@@ -151,6 +152,15 @@ func (t *Tariff) LooksBack() bool {
 
 // Overtime reports whether a long stay in the paid area has its price.
 func (t *Tariff) Overtime() bool { return t.file.Overtime != nil }
+
+// Persons returns how many persons may ride on the card of a rider, 1 unless the tariff has a
+// group for him.
+func (t *Tariff) Persons(rider txn.RiderCategory) int {
+	if rider >= ridersN {
+		return 1
+	}
+	return max(1, int(t.persons[rider]))
+}
 
 // Holds reports whether the version holds at an instant.
 func (t *Tariff) Holds(at txn.Millis) bool {

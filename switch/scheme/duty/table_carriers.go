@@ -154,7 +154,8 @@ var carriers = []Duty{
 		Clauses: []string{"HD12", "ZS13", "SY12"},
 		EN:      "A card is for its holder's personal use",
 		ZH:      "卡限本人使用",
-		How: "pass-back, impossible travel and concession misuse are sealed as evidence, " +
+		How: "pass-back (a second entry, at one station, at one line of gates, told late too), " +
+			"impossible travel and concession misuse are sealed as evidence, " +
 			"never an automatic bar",
 		Test: "switch/desk/finding.TestDuty_HD12_PersonalUseIsFoundAndBarsNobody",
 	},
