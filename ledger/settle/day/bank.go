@@ -98,8 +98,7 @@ func (d *Desk) ordered() (map[string]string, error) {
 			continue
 		}
 		var s clearing.Statement
-		path := filepath.Join(d.runDir(e.Date, runOf(e).Run), pack.StatementName)
-		if err := readJSON(path, &s); err != nil {
+		if err := d.readOf(e.Date, runOf(e).Run, pack.StatementName, &s); err != nil {
 			return nil, err
 		}
 		for _, o := range s.Orders {

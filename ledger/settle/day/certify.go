@@ -55,6 +55,9 @@ func (d *Desk) Certify(
 		return nil, "", fmt.Errorf("%w: %d entries of %s came after run %d: settle the day again first",
 			ErrState, n, date, number)
 	}
+	if _, err := noted(run, notedRun(d.journal.Events(), date, number)); err != nil {
+		return nil, "", err
+	}
 	m, err := ReadRun(run)
 	if err != nil {
 		return nil, "", err

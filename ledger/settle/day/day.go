@@ -62,6 +62,8 @@ type Options struct {
 	// Passed is told the name of every point that a run and a certificate pass; for tests that
 	// end the process there. May be nil.
 	Passed func(point string)
+	// Disk is where the journal is written; nil is the system's. For tests that let it fail.
+	Disk journal.Disk
 }
 
 // Desk is finance's desk.
@@ -76,7 +78,7 @@ func OpenDesk(o Options) (*Desk, error) {
 	if o.Passed == nil {
 		o.Passed = func(string) {}
 	}
-	j, err := journal.Open(o.Dir, nil)
+	j, err := journal.Open(o.Dir, o.Disk)
 	if err != nil {
 		return nil, err
 	}
@@ -250,6 +252,18 @@ func (o *Options) runs(date txn.BusinessDate) ([]int, error) {
 	}
 	slices.Sort(all)
 	return all, nil
+}
+
+// notedRun returns what the journal keeps of a run of a day; the zero runBody where it has none.
+func notedRun(events []journal.Event, date txn.BusinessDate, run int) (noted runBody) {
+	for _, e := range events {
+		if e.Kind == eventRun && e.Date == date {
+			if b := runOf(e); b.Run == run {
+				noted = b
+			}
+		}
+	}
+	return noted
 }
 
 // settledBefore returns the last day before date that has a run, 0 for none.

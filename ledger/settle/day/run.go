@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tapswitch/tapswitch/ledger/settle/certificate"
@@ -104,7 +105,7 @@ func (d *Desk) open(ctx context.Context, b *chart.Book, date txn.BusinessDate) e
 	from, run := settledBefore(d.journal.Events(), date)
 	if from != 0 {
 		var trial []chart.Balance
-		if err := readJSON(filepath.Join(d.runDir(from, run), pack.TrialName), &trial); err != nil {
+		if err := d.readOf(from, run, pack.TrialName, &trial); err != nil {
 			return err
 		}
 		for _, l := range trial {
@@ -130,6 +131,38 @@ func (d *Desk) open(ctx context.Context, b *chart.Book, date txn.BusinessDate) e
 		}
 		return nil
 	})
+}
+
+// readOf reads a file of a run that new figures rest on: it is the one of the manifest, and the
+// manifest the one that the journal knows.
+func (d *Desk) readOf(date txn.BusinessDate, run int, name string, into any) error {
+	dir := d.runDir(date, run)
+	m, err := noted(dir, notedRun(d.journal.Events(), date, run))
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(m.Files, func(f pack.ManifestFile) bool { return f.Name == name })
+	if i < 0 {
+		return fmt.Errorf("%w: run %d of %s has no %s", ErrDamaged, run, date, name)
+	}
+	if err := checkFile(filepath.Join(dir, name), m.Files[i].SHA256); err != nil {
+		return err
+	}
+	return readJSON(filepath.Join(dir, name), into)
+}
+
+// noted reads the manifest of a run and holds it against the journal. A run that was put in place
+// by this process and could not be noted has nothing to be held against until the desk is opened
+// again.
+func noted(dir string, known runBody) (*pack.Manifest, error) {
+	path := filepath.Join(dir, pack.ManifestName)
+	if known.Manifest != "" {
+		if err := checkFile(path, known.Manifest); err != nil {
+			return nil, err
+		}
+	}
+	var m pack.Manifest
+	return &m, readJSON(path, &m)
 }
 
 func readJSON(path string, into any) error {
@@ -221,7 +254,7 @@ func (d *Desk) content(s *scan, date txn.BusinessDate, number int) (*pack.Conten
 	run := clearing.Run{Number: number, Work: d.Work, Adjustments: adjustmentsOf(d.journal.Events(), date)}
 	for n := 1; n < number; n++ {
 		var before clearing.Statement
-		if err := readJSON(filepath.Join(d.runDir(date, n), pack.StatementName), &before); err != nil {
+		if err := d.readOf(date, n, pack.StatementName, &before); err != nil {
 			return nil, err
 		}
 		run.Prior = append(run.Prior, before.Orders...)
