@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -37,9 +36,10 @@ type hot struct {
 	marks engine.Blacklist
 	// replica follows the store's blacklist; nil when the store's own set is read.
 	replica *blacklist.Replica
-	// found is how far the store was before this process wrote to it; nil for a store that
-	// others write to as well.
-	found []store.BucketInfo
+	// open opens an epoch behind what the ledger holds. A store that is this process's alone
+	// gets one at every start, one that others write to only after it was restored.
+	open  func(ctx context.Context, at txn.Millis, held []txn.Position) error
+	alone bool
 }
 
 // openStore opens the hot store that the configuration names.
@@ -58,14 +58,8 @@ func openStore(
 	if err != nil {
 		return nil, fmt.Errorf("hot store: %w", err)
 	}
-	found, err := s.Buckets(ctx)
-	if err == nil {
-		err = s.OpenEpoch(ctx, clock.now())
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("hot store: %w", err), s.Close())
-	}
-	return &hot{Store: s, cards: s, marks: blacklist.Live(s.Listed()), found: found}, nil
+	return &hot{Store: s, cards: s, marks: blacklist.Live(s.Listed()), open: s.OpenEpochAfter,
+		alone: true}, nil
 }
 
 func openRedis(
@@ -83,7 +77,7 @@ func openRedis(
 		Report: func(err error) { log.Warn("blacklist replica", "error", err) }})
 	return &hot{
 		Store: s, cards: engine.NewCache(s, c.Store.Redis.CacheCardsMax),
-		marks: replica, replica: replica,
+		marks: replica, replica: replica, open: s.OpenEpochAfter,
 	}, nil
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/ledger/feed"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/switch/desk"
 	"github.com/tapswitch/tapswitch/switch/gate"
@@ -60,20 +62,62 @@ func (n *node) startDesk(ctx context.Context) error {
 	return n.reclose(ctx)
 }
 
-// compareLedger looks, before anything is handed to the warehouse, whether the store is an
-// older copy than the ledger: restored, and everything since undone.
+// compareLedger looks, before anything is written to the store or handed to the warehouse,
+// whether the store is an older copy than the ledger: restored, and everything since undone.
+// Such a copy goes on behind what the ledger holds, when nothing is on its way there any more.
 func (n *node) compareLedger(ctx context.Context) error {
-	if n.hot.found == nil {
-		return nil
+	if n.wh == nil {
+		return n.openEpoch(ctx, nil)
 	}
 	held, err := n.wh.Positions(ctx)
 	if err != nil {
 		return fmt.Errorf("how far the ledger is: %w", err)
 	}
-	if from, behind := desk.Behind(n.hot.found, held); behind {
-		n.undone = max(from, 1)
-		n.log.Warn("the hot store is an older copy than the ledger: what was done since is undone",
-			"from", from)
+	found, err := n.hot.Buckets(ctx) // after the ledger was asked: others may write meanwhile
+	if err != nil {
+		return fmt.Errorf("hot store: %w", err)
+	}
+	from, behind := desk.Behind(found, held)
+	if !behind {
+		return n.openEpoch(ctx, nil)
+	}
+	n.undone = max(from, 1)
+	n.log.Warn("the hot store is an older copy than the ledger: what was done since is undone",
+		"from", from)
+	if held, err = n.emptyTopic(ctx, held); err != nil {
+		return err
+	}
+	return n.openEpoch(ctx, held[:])
+}
+
+// emptyMax bounds how long a restored store waits for the topic.
+const emptyMax = 10 * time.Minute
+
+// emptyTopic brings what the topic holds into the ledger and returns how far that is then.
+func (n *node) emptyTopic(ctx context.Context, held warehouse.Positions) (warehouse.Positions, error) {
+	if n.config.Feed.Kind != "kafka" {
+		return held, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, emptyMax)
+	defer cancel()
+	err := feed.Empty(ctx, feed.SinkOptions{Kafka: kafka(n.config), Group: n.config.Feed.Group, Warehouse: n.wh,
+		FlushEvery: n.config.Feed.FlushEvery, FlushRows: n.config.Feed.FlushRows, Counters: n.counters, Log: n.log})
+	if err == nil {
+		held, err = n.wh.Positions(ctx)
+	}
+	if err != nil {
+		return held, fmt.Errorf("feed: what is on its way to the ledger: %w", err)
+	}
+	return held, nil
+}
+
+// openEpoch makes this process a writer of a store of its own, or a restored store go on.
+func (n *node) openEpoch(ctx context.Context, held []txn.Position) error {
+	if !n.hot.alone && held == nil {
+		return nil
+	}
+	if err := n.hot.open(ctx, n.clock.now(), held); err != nil {
+		return fmt.Errorf("hot store: %w", err)
 	}
 	return nil
 }

@@ -172,7 +172,7 @@ func (n *node) startStore(ctx context.Context) error {
 
 func (n *node) startWarehouse(ctx context.Context) error {
 	if n.config.Feed.Kind == "kafka" && !n.config.Has(config.RoleSink) {
-		return nil
+		return n.compareLedger(ctx)
 	}
 	wh, err := openWarehouse(ctx, n.config, n.log)
 	if err != nil {

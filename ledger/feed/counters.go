@@ -14,19 +14,22 @@ type Counters struct {
 	Skipped        atomic.Int64 // records passed over while their bucket is stopped
 	Gaps           atomic.Int64 // times that a bucket was stopped; any is an alarm
 	StoppedBuckets atomic.Int64 // buckets stopped now
-	DeadLetters    atomic.Int64 // any is an alarm
-	OffsetJumps    atomic.Int64 // committed offsets outside the topic; an alarm
-	Rewinds        atomic.Int64 // partitions read again from their beginning
-	Rebalances     atomic.Int64
-	Flushes        atomic.Int64
-	FlushErrors    atomic.Int64
-	FlushedRows    atomic.Int64
-	Confirmed      atomic.Int64 // Confirm calls that succeeded
-	ConfirmErrors  atomic.Int64
+	// RestoredBuckets counts those of which the warehouse holds more than the store ever wrote;
+	// any stops the feed.
+	RestoredBuckets atomic.Int64
+	DeadLetters     atomic.Int64 // any is an alarm
+	OffsetJumps     atomic.Int64 // committed offsets outside the topic; an alarm
+	Rewinds         atomic.Int64 // partitions read again from their beginning
+	Rebalances      atomic.Int64
+	Flushes         atomic.Int64
+	FlushErrors     atomic.Int64
+	FlushedRows     atomic.Int64
+	Confirmed       atomic.Int64 // Confirm calls that succeeded
+	ConfirmErrors   atomic.Int64
 }
 
 // Each calls yield with the name and value of every counter, in a fixed order. Names end
-// in _total but for stopped_buckets, which goes down again.
+// in _total but for stopped_buckets and restored_buckets, which go down again.
 func (c *Counters) Each(yield func(name string, value int64)) {
 	for _, e := range []struct {
 		name string
@@ -36,7 +39,8 @@ func (c *Counters) Each(yield func(name string, value int64)) {
 		{"cursor_saves_total", &c.CursorSaves}, {"read_total", &c.Read},
 		{"taken_total", &c.Taken}, {"duplicates_total", &c.Duplicates},
 		{"skipped_total", &c.Skipped}, {"gaps_total", &c.Gaps},
-		{"stopped_buckets", &c.StoppedBuckets}, {"dead_letters_total", &c.DeadLetters},
+		{"stopped_buckets", &c.StoppedBuckets},
+		{"restored_buckets", &c.RestoredBuckets}, {"dead_letters_total", &c.DeadLetters},
 		{"offset_jumps_total", &c.OffsetJumps}, {"rewinds_total", &c.Rewinds},
 		{"rebalances_total", &c.Rebalances}, {"flushes_total", &c.Flushes},
 		{"flush_errors_total", &c.FlushErrors}, {"flushed_rows_total", &c.FlushedRows},

@@ -47,14 +47,14 @@ type Direct struct {
 // NewDirect returns a Direct that does nothing before Run.
 func NewDirect(o DirectOptions) *Direct {
 	return &Direct{source: o.Source, kick: newKicker(), in: newIntake(intakeOptions{
-		warehouse: o.Warehouse, confirm: o.Source.Confirm, flushRows: o.FlushRows,
+		warehouse: o.Warehouse, buckets: o.Source.Buckets, confirm: o.Source.Confirm, flushRows: o.FlushRows,
 		flushEvery: o.FlushEvery, counters: o.Counters, log: o.Log,
 	})}
 }
 
 // Run feeds until ctx ends, and then returns nil after a last flush. Other faults are
-// tried again; an error means that the process must stop: the store is fenced, or one of
-// both is damaged or closed. Call it once.
+// tried again; an error means that the process must stop: the store is fenced or an older
+// copy (ErrRestored), or one of both is damaged or closed. Call it once.
 func (d *Direct) Run(ctx context.Context) error {
 	for {
 		err := d.session(ctx)
@@ -168,6 +168,9 @@ func (d *Direct) collect(ctx context.Context, chunks <-chan []item, faults <-cha
 			}
 			continue // ctx has ended: the case below sees it
 		case <-ticker.C:
+			if err := d.in.watch(ctx); err != nil {
+				return unlessEnded(ctx, err)
+			}
 		case <-d.kick:
 		case <-ctx.Done():
 			return d.last(ctx)

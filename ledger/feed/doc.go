@@ -14,6 +14,10 @@
 // warehouse in the record's place, and the rest goes on; a record of a later version stops
 // its bucket, because skipping it would lose money.
 //
+// A store that was restored from an older copy gives numbers out again. The feed compares the
+// two when it begins and while it runs, and stops with ErrRestored where the warehouse holds
+// more: neither is a record then dropped as a duplicate, nor is a hole passed over.
+//
 // Amounts are not looked at here except that postings must sum to zero. Run methods own
 // their goroutines and return when these have ended. Counters are safe to read at any
 // time. The package never trims, edits or reorders a record, and never creates a topic

@@ -42,6 +42,8 @@ var errResync = errors.New("warehouse holds other positions than expected")
 // intakeOptions is what an intake works with.
 type intakeOptions struct {
 	warehouse warehouse.Appender
+	// buckets tells how far the store is; nil when there is none to ask.
+	buckets func(context.Context) ([]store.BucketInfo, error)
 	// confirm tells the outbox; nil when there is none to tell.
 	confirm    func(context.Context, []txn.Position) error
 	flushRows  int
@@ -78,6 +80,7 @@ type intake struct {
 	seq       warehouse.Sequence
 	rows      []txn.Record
 	confirmed warehouse.Positions
+	compared  time.Time // when the store was last compared with the warehouse
 
 	mu      sync.Mutex
 	stopped [txn.BucketCount]bool // written by the owner, read by Drain
@@ -105,6 +108,9 @@ func (in *intake) begin(ctx context.Context) error {
 	}
 	in.seq = warehouse.NewSequence(held)
 	in.confirmed = warehouse.Positions{}
+	if err := in.compare(ctx); err != nil {
+		return err
+	}
 	return in.confirmHeld(ctx)
 }
 
@@ -287,7 +293,7 @@ func (in *intake) retryWrite(ctx context.Context, write func() error) error {
 
 // isFatal reports whether an error of the store or the warehouse ends the process.
 func isFatal(err error) bool {
-	for _, fatal := range []error{store.ErrFenced, store.ErrDamaged, store.ErrClosed,
+	for _, fatal := range []error{ErrRestored, store.ErrFenced, store.ErrDamaged, store.ErrClosed,
 		warehouse.ErrDamaged, warehouse.ErrClosed} {
 		if errors.Is(err, fatal) {
 			return true

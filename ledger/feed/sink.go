@@ -70,7 +70,7 @@ func NewSink(o SinkOptions) *Sink {
 	in := intakeOptions{warehouse: o.Warehouse, flushRows: o.FlushRows, flushEvery: o.FlushEvery,
 		counters: o.Counters, log: o.Log}
 	if o.Source != nil {
-		in.confirm = o.Source.Confirm
+		in.confirm, in.buckets = o.Source.Confirm, o.Source.Buckets
 	}
 	return &Sink{o: o, kick: newKicker(), in: newIntake(in)}
 }
@@ -83,7 +83,8 @@ func (s *Sink) Drain(ctx context.Context) error {
 }
 
 // Run feeds until ctx ends, and then returns nil after a last flush. Faults of Kafka and
-// the warehouse are tried again; an error means that the process must stop. Call it once.
+// the warehouse are tried again; an error means that the process must stop: ErrRestored, or
+// the store is fenced, damaged or closed. Call it once.
 func (s *Sink) Run(ctx context.Context) error {
 	// A group that asks for a topic before it is there would wait for it without end.
 	err := retry(ctx, s.in.log, "cannot use kafka", func() error {
@@ -354,6 +355,9 @@ func (g *session) collect(ctx context.Context) error {
 				continue
 			}
 		case <-ticker.C:
+			if err := g.in.watch(ctx); err != nil {
+				return unlessEnded(ctx, err)
+			}
 		case <-g.kick:
 		case <-ctx.Done():
 			return nil

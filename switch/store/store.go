@@ -273,6 +273,27 @@ type Clock interface {
 	OpenEpoch(ctx context.Context, at txn.Millis) error
 }
 
+// Successor is a Clock that can go on where a ledger holds more than it does: it was restored
+// from an older copy. Every store of this module is one.
+type Successor interface {
+	// OpenEpochAfter is OpenEpoch for such a copy. In a bucket where held is later than what the
+	// store has, the marker names held as what came before it and the epoch is beyond both, so
+	// that no number that was given out since the copy comes again, and the ledger sees no hole.
+	// Nothing else of the undone time comes back. No record may have been written to the copy
+	// since it was restored.
+	OpenEpochAfter(ctx context.Context, at txn.Millis, held []txn.Position) error
+}
+
+// Furthest returns the later of bucket b's last position and what held names for it.
+func Furthest(b txn.Bucket, last txn.Position, held []txn.Position) txn.Position {
+	for _, p := range held {
+		if p.Bucket == b && last.Before(p) {
+			last = p
+		}
+	}
+	return last
+}
+
 // Registry keeps small things that are neither cards nor records: terminals, operators,
 // pending releases, cursors. Durable on return. Safe for concurrent use.
 type Registry interface {

@@ -85,12 +85,17 @@ func (s *Store) bucketInfo(b txn.Bucket) store.BucketInfo {
 // one this handle commits nothing (store.ErrFenced). No other handle can exist, since
 // the directory is locked.
 func (s *Store) OpenEpoch(ctx context.Context, at txn.Millis) error {
+	return s.OpenEpochAfter(ctx, at, nil)
+}
+
+// OpenEpochAfter implements store.Successor.
+func (s *Store) OpenEpochAfter(ctx context.Context, at txn.Millis, held []txn.Position) error {
 	if err := s.enter(); err != nil {
 		return err
 	}
 	defer s.leave()
 	for b := range txn.Bucket(txn.BucketCount) {
-		if err := s.openEpoch(b, at); err != nil {
+		if err := s.openEpoch(b, at, held); err != nil {
 			return err
 		}
 	}
@@ -101,13 +106,14 @@ func (s *Store) OpenEpoch(ctx context.Context, at txn.Millis) error {
 	return nil
 }
 
-func (s *Store) openEpoch(b txn.Bucket, at txn.Millis) error {
+func (s *Store) openEpoch(b txn.Bucket, at txn.Millis, held []txn.Position) error {
 	k := &s.buckets[b]
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	last := store.Furthest(b, k.outbox.last, held)
 	e := entry{
-		flags: hasRecord, bucket: b, date: k.date, epoch: k.outbox.last.Epoch + 1,
-		record: store.EpochRecord(k.outbox.last, at),
+		flags: hasRecord, bucket: b, date: k.date, epoch: last.Epoch + 1,
+		record: store.EpochRecord(last, at),
 	}
 	return s.gatherLocked(k, &e)
 }

@@ -158,13 +158,18 @@ func (s *Store) compare(ctx context.Context, b txn.Bucket,
 // their next epoch and others not; this handle writes on in both, and opening again is
 // right. A bucket whose answer was lost may be fenced for this handle too.
 func (s *Store) OpenEpoch(ctx context.Context, at txn.Millis) error {
+	return s.OpenEpochAfter(ctx, at, nil)
+}
+
+// OpenEpochAfter implements store.Successor, as OpenEpoch does.
+func (s *Store) OpenEpochAfter(ctx context.Context, at txn.Millis, held []txn.Position) error {
 	if err := s.begin(); err != nil {
 		return fmt.Errorf("redisstore: open epoch: %w", err)
 	}
 	defer s.end()
 	for b := range txn.Bucket(txn.BucketCount) {
 		err := s.owner[b].crew.do(ctx, func(ctx context.Context) error {
-			return s.openEpoch(ctx, b, at)
+			return s.openEpoch(ctx, b, at, held)
 		})
 		if err != nil {
 			return err
@@ -175,14 +180,15 @@ func (s *Store) OpenEpoch(ctx context.Context, at txn.Millis) error {
 
 // openEpoch runs while no commit of this handle is under way: one sent with the old epoch while the next one
 // opens would be told that another writer fenced this one.
-func (s *Store) openEpoch(ctx context.Context, b txn.Bucket, at txn.Millis) error {
+func (s *Store) openEpoch(ctx context.Context, b txn.Bucket, at txn.Millis, held []txn.Position) error {
 	var next uint64
 	err := s.compare(ctx, b, func(i bucketInfo) *request {
 		k := &s.keys.bucket[b]
-		next = i.epoch + 1
+		after := store.Furthest(b, i.Last, held)
+		next = max(i.epoch, uint64(after.Epoch)) + 1
 		last := fmt.Sprintf("%d-%d", i.Last.Epoch, i.Last.Seq)
 		return s.ask(place(b), s.scripts.advance, []string{k.meta, k.out}, i.epoch, last, next,
-			store.EpochRecord(i.Last, at))
+			store.EpochRecord(after, at))
 	})
 	if err == nil {
 		s.epochs[b].Store(next)

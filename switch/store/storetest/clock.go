@@ -17,6 +17,7 @@ func clockTests() []test {
 		{name: "CutOver", run: cutOver},
 		{name: "CutOverNeverBack", run: cutOverNeverBack},
 		{name: "EpochsFollow", run: epochsFollow},
+		{name: "EpochAfterALedgerThatHoldsMore", run: epochAfterLedger},
 	}
 }
 
@@ -200,5 +201,48 @@ func epochsFollow(w *world) {
 	entries := w.bucketEntries(b)
 	if last := entries[len(entries)-1]; last.Date != 20260301 || last.Position.Seq != 3 {
 		w.Fatalf("the last record is %s of %d", last.Position, last.Date)
+	}
+}
+
+// epochAfterLedger: a copy that is older than the ledger goes on behind what the ledger holds,
+// in the same epoch or a later one, and as ever where the ledger holds no more.
+func epochAfterLedger(w *world) {
+	const same, later, behind = 13, 14, 15
+	s, ok := w.s.(store.Successor)
+	if !ok {
+		w.Fatalf("%T is no store.Successor", w.s)
+	}
+	for _, b := range []txn.Bucket{same, later, behind} {
+		w.records(b, 3)
+	}
+	before := w.infos()
+	held := []txn.Position{before[same].Last, before[later].Last, before[behind].Last}
+	held[0].Seq += 90
+	held[1].Epoch += 4
+	held[2].Seq--
+	w.check(s.OpenEpochAfter(w.ctx, testAt, held))
+	want := map[txn.Bucket]txn.Position{same: held[0], later: held[1], behind: before[behind].Last}
+	for b, after := range want {
+		last := w.info(b).Last
+		if last.Epoch != after.Epoch+1 || last.Seq != 0 {
+			w.Fatalf("bucket %s goes on at %s behind %s", b, last, after)
+		}
+		entries := w.readTo(last)[b]
+		marker, err := txn.DecodeRecord(entries[len(entries)-1].Record)
+		w.check(err)
+		if marker.Kind != txn.EpochMarker || marker.Previous.Epoch != after.Epoch || marker.Previous.Seq != after.Seq {
+			w.Fatalf("the marker of %s is a %s that names %s, want %s", b, marker.Kind, marker.Previous, after)
+		}
+		w.records(b, 2)
+		last = w.info(b).Last
+		w.check(w.s.Confirm(w.ctx, []txn.Position{last}))
+		if i := w.info(b); i.Pending != 0 || last.Seq != 2 {
+			w.Fatalf("%+v after it was confirmed to %s", i, last)
+		}
+	}
+	w.check(w.s.Close())
+	w.s = w.f.Reopen(w.tb, w.s)
+	if got := w.info(later).Last; got.Epoch != held[1].Epoch+1 || got.Seq != 2 {
+		w.Fatalf("opened again it ends at %s", got)
 	}
 }

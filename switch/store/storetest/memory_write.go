@@ -109,11 +109,17 @@ func (d *memoryData) wakeLocked() {
 
 // OpenEpoch implements store.Clock.
 func (m *Memory) OpenEpoch(ctx context.Context, at txn.Millis) error {
+	return m.OpenEpochAfter(ctx, at, nil)
+}
+
+// OpenEpochAfter implements store.Successor.
+func (m *Memory) OpenEpochAfter(ctx context.Context, at txn.Millis, held []txn.Position) error {
 	return m.do(ctx, OpOpenEpoch, func() error {
 		for i := range m.data.buckets {
 			b := &m.data.buckets[i]
-			marker := store.EpochRecord(b.last, at)
-			b.last.Epoch, b.last.Seq = b.last.Epoch+1, 0
+			after := store.Furthest(txn.Bucket(i), b.last, held)
+			marker := store.EpochRecord(after, at)
+			b.last.Epoch, b.last.Seq = after.Epoch+1, 0
 			m.data.placeLocked(b, marker)
 		}
 		m.data.writer = m
