@@ -3,7 +3,6 @@ package tools
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -67,7 +66,7 @@ var dutyForms = map[string]func(io.Writer, []duty.Duty) error{
 func dutyJSON(w io.Writer, all []duty.Duty) error {
 	rows := make([]dutyRow, 0, len(all))
 	for _, d := range all {
-		row := dutyRow{ID: d.ID, Clauses: slices.Concat([]string{}, d.Clauses),
+		row := dutyRow{ID: d.ID, Clauses: append([]string{}, d.Clauses...), // a list, never null
 			Duty: d.EN + " / " + d.ZH, How: d.How, Outside: d.Outside,
 			Pending: d.Pending}
 		if d.Outside == "" {

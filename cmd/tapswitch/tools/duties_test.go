@@ -21,6 +21,9 @@ func TestDutiesJSON(t *testing.T) {
 		t.Errorf("%d rows", len(rows))
 	}
 	for _, r := range rows {
+		if _, ok := r["clauses"].([]any); !ok {
+			t.Errorf("%v: clauses %v are no list", r["id"], r["clauses"])
+		}
 		for _, key := range []string{"id", "clauses", "duty", "how"} {
 			if _, ok := r[key]; !ok {
 				t.Errorf("%v has no %s", r["id"], key)
