@@ -14,16 +14,25 @@ const rowsMax = 1 << 20
 
 // sheetHead and others are the fixed parts of a workbook (ECMA-376, part 1).
 const (
-	xmlHead    = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
-	mainSpace  = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-	relSpace   = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-	packRels   = "http://schemas.openxmlformats.org/package/2006/relationships"
-	typeSpace  = "http://schemas.openxmlformats.org/package/2006/content-types"
-	sheetType  = "application/vnd.openxmlformats-officedocument.spreadsheetml."
-	bookStyles = `<styleSheet xmlns="` + mainSpace + `"><fonts count="2"><font/><font><b/></font></fonts>` +
-		`<fills count="1"><fill/></fills><borders count="1"><border/></borders>` +
-		`<cellStyleXfs count="1"><xf/></cellStyleXfs><cellXfs count="3"><xf/>` +
-		`<xf fontId="1" applyFont="1"/><xf numFmtId="4" applyNumberFormat="1"/></cellXfs></styleSheet>`
+	xmlHead   = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
+	mainSpace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+	relSpace  = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+	packRels  = "http://schemas.openxmlformats.org/package/2006/relationships"
+	typeSpace = "http://schemas.openxmlformats.org/package/2006/content-types"
+	sheetType = "application/vnd.openxmlformats-officedocument.spreadsheetml."
+	// bookStyles has every part that the schema wants in it, as Excel writes them: readers that
+	// check it refuse a workbook without.
+	bookStyles = `<styleSheet xmlns="` + mainSpace + `">` +
+		`<fonts count="2"><font><sz val="11"/><name val="Calibri"/></font>` +
+		`<font><b/><sz val="11"/><name val="Calibri"/></font></fonts>` +
+		`<fills count="2"><fill><patternFill patternType="none"/></fill>` +
+		`<fill><patternFill patternType="gray125"/></fill></fills>` +
+		`<borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>` +
+		`<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>` +
+		`<cellXfs count="3"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>` +
+		`<xf numFmtId="0" fontId="1" fillId="0" borderId="0" xfId="0" applyFont="1"/>` +
+		`<xf numFmtId="4" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>` +
+		`<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>`
 )
 
 // workbook writes the tables as sheets. Equal tables give equal bytes: entries are in a fixed
