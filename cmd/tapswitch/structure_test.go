@@ -56,7 +56,7 @@ var lattice = map[string][]string{
 	"switch/ridedesk":    {"crypto/pan", "switch/txn", "switch/engine", "switch/desk/form"},
 	// Taps of QR codes, and what puts them together with their files and commands.
 	"switch/qrtap":         {"crypto/pan", "crypto/qr", "switch/txn", "switch/engine", "switch/desk/form"},
-	"cmd/tapswitch/qrdesk": {"cmd/tapswitch/cli", "crypto/qr", "switch/qrtap"},
+	"cmd/tapswitch/qrdesk": {"cmd/tapswitch/cli", "crypto/qr", "switch/qrtap", "switch/txn"},
 	"switch/store":         {"crypto/pan", "switch/txn"},
 	"switch/blacklist":     {"crypto/pan", "switch/txn", "switch/store"},
 	"switch/blacklist/list": {"crypto/pan", "crypto/receipt", "crypto/sm", "switch/txn", "switch/store",
@@ -92,7 +92,7 @@ var lattice = map[string][]string{
 	"switch/upload/book": {"crypto/pan", "crypto/purse", "switch/card", "switch/engine", "switch/gate/frame", "switch/store",
 		"switch/txn", "switch/upload"},
 	"switch/upload/api": {"switch/gate/frame", "switch/store", "switch/txn", "switch/upload", "switch/upload/book"},
-	"switch/gate": {"switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+	"switch/gate": {"switch/disruption", "switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine", "switch/lease"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
 	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},
@@ -268,7 +268,8 @@ var libraries = map[string][]string{
 	// The warehouse of one machine, and the daily pack that analysts read.
 	"github.com/parquet-go/parquet-go": {"ledger/warehouse/local", "ledger/settle/pack"},
 	"github.com/prometheus/client_golang": { // each shows figures of its own
-		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures"},
+		"cmd/tapswitch", "cmd/tapswitch/agency", "cmd/tapswitch/bankfigures", "cmd/tapswitch/qrdesk",
+		"cmd/tapswitch/uploads"},
 	// The commands, in package main and apart, and the flag of the form of their data.
 	"github.com/spf13/cobra": {"cmd/tapswitch", "cmd/tapswitch/bankdesk", "cmd/tapswitch/benchdesk", "cmd/tapswitch/call", "cmd/tapswitch/cli", "cmd/tapswitch/desk",
 		"cmd/tapswitch/faredesk", "cmd/tapswitch/gatedesk", "cmd/tapswitch/gatesim", "cmd/tapswitch/recondesk", "cmd/tapswitch/office", "cmd/tapswitch/finance", "cmd/tapswitch/readers", "cmd/tapswitch/tools", "cmd/tapswitch/uploads", "cmd/tapswitch/qrdesk"},

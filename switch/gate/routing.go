@@ -44,7 +44,7 @@ func (r *route) String() string { return r.method + " " + r.path }
 func tapSchema() fields.Schema {
 	return fields.SchemaOf(fields.SetOf(fields.ID, fields.Kind, fields.Card, fields.ServiceTime),
 		fields.SetOf(fields.Station, fields.Line, fields.FullFare, fields.Charged, fields.OfflineCounter,
-			fields.ListEpoch, fields.Vehicle))
+			fields.ListEpoch, fields.Vehicle, fields.Class, fields.Metres, fields.Mode, fields.Degraded))
 }
 
 func moneySchema() fields.Schema {

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/gate/fields"
 	"github.com/tapswitch/tapswitch/switch/gate/flat"
@@ -102,6 +103,9 @@ func (s *Server) readRide(x *call, r *txn.Request) refusal.Value {
 	r.Offline = o.Has(fields.OfflineCounter)
 	r.OfflineCounter = uint32(o.Integer(fields.OfflineCounter))
 	r.ListEpoch = uint64(o.Integer(fields.ListEpoch))
+	if why := readTold(o, &r.Ride); why.IsSet() {
+		return why
+	}
 	// A bus has no station; its number plate stands there, so that the ledger can tell
 	// vehicles apart.
 	for _, n := range [...]struct {
@@ -118,6 +122,36 @@ func (s *Server) readRide(x *call, r *txn.Request) refusal.Value {
 		}
 		*n.to = name
 	}
+	return refusal.Value{}
+}
+
+// readTold reads what the terminal tells of the ride itself.
+func readTold(o *fields.Object, to *txn.Ride) refusal.Value {
+	switch class := o.Bytes(fields.Class); string(class) {
+	case "business", "first": // two names for the dearer class
+		to.Business = true
+	case "standard":
+	default:
+		if class != nil {
+			return refusal.Field(refusal.FieldInvalid, fields.Class.String())
+		}
+	}
+	to.Metres = o.Integer(fields.Metres)
+	if mode := o.Bytes(fields.Mode); mode != nil {
+		var ok bool
+		if to.Mode, ok = txn.ParseMode(string(mode)); !ok {
+			return refusal.Field(refusal.FieldInvalid, fields.Mode.String())
+		}
+	}
+	var under disruption.Flags
+	for _, name := range o.List(fields.Degraded) {
+		m, err := disruption.ParseMode(string(name))
+		if err != nil {
+			return refusal.Field(refusal.FieldInvalid, fields.Degraded.String())
+		}
+		under = under.With(m)
+	}
+	to.Degraded = uint8(under)
 	return refusal.Value{}
 }
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/store/storetest"
@@ -218,6 +219,40 @@ func TestRequestFilled(t *testing.T) {
 	if buy.STAN != 123456 || buy.RRN != "R1" || buy.Place.Payee != "merchant/M9" ||
 		buy.Place.Funding != "" || buy.ServiceAt != 1795219200000 {
 		t.Errorf("purchase %+v", buy)
+	}
+}
+
+// TestRideFilled looks at what a tap tells of the ride itself, and that nothing of it is left for
+// the next tap of the same call.
+func TestRideFilled(t *testing.T) {
+	e := &recording{}
+	r := newRig(t, func(o *Options) { o.Engine = e })
+	d := r.terminal("GATE01")
+	tap := func(more ...any) string {
+		return fieldsOf(append([]any{"id", r.id(d), "kind", "metro_entry", "card", cardA,
+			"service_time", r.serviceTime()}, more...)...)
+	}
+	all := disruption.Flags(0)
+	var names []string
+	for _, m := range disruption.Modes() {
+		all, names = all.With(m), append(names, m.String())
+	}
+	for _, m := range txn.Modes() {
+		r.send(d, "/v1/taps", tap("mode", m.String(), "class", "business", "metres", 4200, "degraded", names))
+		want := txn.Ride{Mode: m, Business: true, Metres: 4200, Degraded: uint8(all)}
+		if got := e.asked[len(e.asked)-1].Ride; got != want {
+			t.Errorf("%s: %+v, want %+v", m, got, want)
+		}
+	}
+	for class, business := range map[string]bool{"first": true, "standard": false} {
+		r.send(d, "/v1/taps", tap("class", class))
+		if got := e.asked[len(e.asked)-1].Ride; got != (txn.Ride{Business: business}) {
+			t.Errorf("%s: %+v", class, got)
+		}
+	}
+	r.send(d, "/v1/taps", tap())
+	if got := e.asked[len(e.asked)-1].Ride; got != (txn.Ride{}) {
+		t.Errorf("a plain tap: %+v", got)
 	}
 }
 

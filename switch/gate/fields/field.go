@@ -5,7 +5,7 @@ import "github.com/tapswitch/tapswitch/switch/txn"
 // Field is one field of any body. All bodies are flat objects over this one vocabulary.
 type Field uint8
 
-// The fields. A tap has those up to Modes.
+// The fields. A tap has those up to Degraded.
 const (
 	ID Field = iota
 	Kind
@@ -18,6 +18,10 @@ const (
 	OfflineCounter
 	ListEpoch
 	Vehicle
+	Class
+	Metres
+	Mode
+	Degraded
 	Amount
 	STAN
 	RRN
@@ -41,7 +45,7 @@ const (
 )
 
 // Set is a set of fields, one bit each.
-type Set uint32
+type Set uint64
 
 // SetOf returns the set of the given fields.
 func SetOf(all ...Field) Set {
@@ -104,6 +108,10 @@ var specs = [End]spec{
 	OfflineCounter: {"offline_counter", formNumber, 1<<32 - 1},
 	ListEpoch:      {"list_epoch", formNumber, int64(txn.MinorMax)},
 	Vehicle:        {"vehicle", formText, PlaceMax},
+	Class:          {"class", formText, WordMax},
+	Metres:         {"metres", formNumber, txn.MetresMax},
+	Mode:           {"mode", formText, WordMax},
+	Degraded:       {"degraded", formTexts, WordMax},
 	Amount:         {"amount", formAmount, int64(txn.MinorMax)},
 	STAN:           {"stan", formNumber, 999_999},
 	RRN:            {"rrn", formText, 12},
@@ -163,6 +171,14 @@ func Named(name []byte) (f Field, ok bool) {
 		return Vehicle, true
 	case "amount":
 		return Amount, true
+	case "class":
+		return Class, true
+	case "metres":
+		return Metres, true
+	case "mode":
+		return Mode, true
+	case "degraded":
+		return Degraded, true
 	}
 	return rare(name)
 }

@@ -17,13 +17,19 @@
 //	44  8 number of the first     60  1 key index    61 1 algorithm
 //	52  8 records since first     62  2 flags: 1 grey, 2 proved, 4 train fault,
 //	60  8 sum since the first          8 station closed, 16 emergency release,
-//	68  8 clock of the gate, ms        32 order waived, 64 time waived
+//	68  8 clock of the gate, ms        32 order waived, 64 time waived, 128 told
 //	76  8 zero                    64  1 verdict of the gate, zero served
-//	84  4 CRC-32C of all else     65  1 zero     66  4 clock offset, s; MinInt32 unknown
+//	84  4 CRC-32C of all else     65  1 zero or ride  66  4 clock offset, s; MinInt32
+//	                              unknown
 //	                              70  8 list epoch
 //	                              78  8 line     86 16 station, ASCII
 //	                             102 16 entry station  118 4 entry time, Unix s
-//	                             122  2 industry  124 4 zero
+//	                             122  2 industry  124 4 zero or metres
+//
+// A record with the flag told says more of its ride than records could at first: byte 65 is the
+// mode in its low four bits (0 that of the kind, 1 bus, 2 metro, 3 rail, 4 tram, 5 ferry) and 16
+// for the business class, bytes 124 to 127 are the length in metres. Without the flag these are
+// zero, as they were before there was one; who does not know the flag refuses the record.
 //
 // Integers are big-endian, amounts fen. The number of the first record, and records and sum
 // since the first, are the gate's own counters: the last two include this frame's last record.
@@ -74,7 +80,17 @@ const (
 	EmergencyRelease
 	OrderWaived
 	TimeWaived
+	Told // bytes 65 and 124 to 127 tell of the ride
 	flagsEnd
+)
+
+// The classes of travel and the modes in a record that tells of its ride.
+const (
+	rideMode     = 0x0f
+	rideBusiness = 0x10
+	modeEnd      = 6
+	// MetresMax is the longest ride that a record may tell of.
+	MetresMax = 10_000_000
 )
 
 // Kinds of record.
@@ -272,6 +288,31 @@ func (r Record) ListEpoch() uint64 { return binary.BigEndian.Uint64(r[70:]) }
 // EntryAt is when a metro ride began, Unix seconds; zero for none.
 func (r Record) EntryAt() uint32 { return binary.BigEndian.Uint32(r[118:]) }
 
+// Mode is the means of transport: 0 is that of the kind, 1 to 5 are bus, metro, rail, tram, ferry.
+func (r Record) Mode() byte { return r[65] & rideMode }
+
+// Business reports whether the ride was of the business or first class.
+func (r Record) Business() bool { return r[65]&rideBusiness != 0 }
+
+// Metres is how long the ride was, 0 where the gate does not know.
+func (r Record) Metres() uint32 { return binary.BigEndian.Uint32(r[124:]) }
+
+// Degraded are the degraded modes among the flags, from bit 0: train fault, station closed,
+// emergency release, order waived, time waived.
+func (r Record) Degraded() byte { return byte(r.Flags() / TrainFault & degradedAll) }
+
+const degradedAll = (TimeWaived<<1 - 1) / TrainFault
+
+// told reports whether what the record tells of its ride can be: nothing without the flag, and
+// something with it, so that each record has one form.
+func (r Record) told() bool {
+	if r.Flags()&Told == 0 {
+		return r[65] == 0 && r.Metres() == 0
+	}
+	return r[65]&^(rideMode|rideBusiness) == 0 && r.Mode() < modeEnd && r.Metres() <= MetresMax &&
+		(r[65] != 0 || r.Metres() != 0)
+}
+
 // Industry is the industry code of CJ/T 166 cards.
 func (r Record) Industry() [2]byte { return [2]byte(r[122:124]) }
 
@@ -302,8 +343,7 @@ func (r Record) Check() error {
 	switch {
 	case r.Kind() == 0 || r.Kind() >= kindEnd:
 		return fmt.Errorf("%w: kind %d", ErrFrame, r.Kind())
-	case r[65] != 0 || r[124] != 0 || r[125] != 0 || r[126] != 0 || r[127] != 0 ||
-		r.Flags() >= flagsEnd:
+	case r.Flags() >= flagsEnd || !r.told():
 		return fmt.Errorf("%w: a reserved field of the record is set", ErrFrame)
 	case !decimal(r[24:30]) || !decimal(r[2:12]) || !leading(r[2:12], int(r[12])):
 		return fmt.Errorf("%w: PSAM or card is no number", ErrFrame)

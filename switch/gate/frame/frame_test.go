@@ -113,6 +113,124 @@ func TestFieldsStandWhereTheTableSays(t *testing.T) {
 	}
 }
 
+// base is a tap with nothing in it that need not be.
+func base() Tap {
+	return Tap{Kind: "metro_exit", Card: "3104580000000000017", PSAM: "000000000001", Fare: 500,
+		At: "20261122101112", Issuer: "0000000000000000", City: "0000", Industry: "0000"}
+}
+
+// Every field of the JSON form has its place in the binary form and comes back from it, and every
+// field of the header does, whatever field is added.
+func TestEveryFieldInBothForms(t *testing.T) {
+	plain := base()
+	empty, err := plain.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	offset := int32(-7)
+	for field, value := range map[string]any{"Kind": "bus_boarding", "TTI": uint8(9), "Class": uint8(2),
+		"Card": Digits("31045800"), "Issuer": "01015840ffffffff", "City": "5840", "Industry": "0001",
+		"PSAM": "010203040506", "TermSeq": uint32(7), "Counter": uint16(8), "Amount": uint32(400),
+		"Fare": uint32(900), "Before": uint32(1000), "At": "20270101235959", "TAC": "0a0b0c0d",
+		"KeyVersion": uint8(1), "KeyIndex": uint8(2), "Algorithm": uint8(3), "Verdict": uint8(4),
+		"Flags": []string{"proved", "train_fault", "station_closed", "emergency_release", "order_waived",
+			"time_waived"},
+		"ClockOffset": &offset, "ListEpoch": uint64(1 << 40), "Line": "L1", "Station": "Futian",
+		"EntryStation": "Luohu", "EntryAt": uint32(1 << 31), "Mode": "ferry", "Travel": "business",
+		"Metres": uint32(MetresMax)} {
+		tap := base()
+		reflect.ValueOf(&tap).Elem().FieldByName(field).Set(reflect.ValueOf(value))
+		r, err := tap.Append(nil)
+		if err != nil || bytes.Equal(r, empty) {
+			t.Errorf("%s has no place: %v", field, err)
+			continue
+		}
+		if back := Record(r).Tap(); !reflect.DeepEqual(back, tap) {
+			t.Errorf("%s: %+v comes back as %+v", field, tap, back)
+		}
+		text, err := json.Marshal(Upload{Header: Header{Terminal: "G", First: 1, TotalRecords: 1,
+			BatchRecords: 1}, Taps: []Tap{tap}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := ParseJSON(text); err != nil || !bytes.Equal(b[HeaderSize:], r) {
+			t.Errorf("%s through JSON: %v", field, err)
+		}
+	}
+	if n := reflect.TypeFor[Tap]().NumField(); n != 29 {
+		t.Errorf("a tap has %d fields, 29 are proven", n)
+	}
+}
+
+// No byte of the binary form is lost on the way through the JSON form: another byte is another tap,
+// or a record that is refused.
+func TestEveryByteIsTold(t *testing.T) {
+	told := base()
+	told.Mode, told.Travel, told.Metres = "tram", "business", 1200
+	for _, tap := range []Tap{base(), told} {
+		r, err := tap.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := range r {
+			for bit := range 8 {
+				other := Record(bytes.Clone(r))
+				other[at] ^= 1 << bit
+				if other.Check() != nil {
+					continue
+				}
+				back := other.Tap()
+				if reflect.DeepEqual(back, tap) {
+					t.Fatalf("bit %d of byte %d is not told", bit, at)
+				}
+				if again, err := back.Append(nil); err != nil || !bytes.Equal(again, other) {
+					t.Fatalf("bit %d of byte %d does not survive: %v", bit, at, err)
+				}
+			}
+		}
+	}
+}
+
+// What a record tells of its ride: each mode, and the degraded modes as the orders number them.
+func TestRideIsTold(t *testing.T) {
+	for i, mode := range []string{"", "bus", "metro", "rail", "tram", "ferry"} {
+		tap := base()
+		tap.Mode, tap.Flags = mode, []string{"station_closed", "time_waived"}
+		b, err := tap.Append(nil)
+		r := Record(b)
+		if err != nil || int(r.Mode()) != i || r.Business() || r.Degraded() != 1<<1|1<<4 ||
+			r.Flags()&Told != 0 != (i > 0) {
+			t.Errorf("%s: %v %d %b", mode, err, r.Mode(), r.Degraded())
+		}
+	}
+	for name, spoil := range map[string]func(r Record){
+		"told without the flag": func(r Record) { r[65] = 1 },
+		"length without it":     func(r Record) { r[125] = 1 },
+		"the flag alone":        func(r Record) { r[63] |= Told },
+		"a mode that is none":   func(r Record) { r[63], r[65] = r[63]|Told, modeEnd },
+		"a class that is none":  func(r Record) { r[63], r[65] = r[63]|Told, 0x20 },
+		"a flag that is none":   func(r Record) { r[62] = 1 },
+	} {
+		tap := base()
+		b, err := tap.Append(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spoil(b); Record(b).Check() == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	for name, change := range map[string]func(*Tap){
+		"plane": func(t *Tap) { t.Mode = "plane" }, "third": func(t *Tap) { t.Travel = "third" },
+		"far": func(t *Tap) { t.Metres = MetresMax + 1 }} {
+		tap := base()
+		change(&tap)
+		if _, err := tap.Append(nil); !errors.Is(err, ErrFrame) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // A frame of another length, sum, version or with a reserved field set is refused, by name.
 func TestParseRefuses(t *testing.T) {
 	for name, spoil := range map[string]func(b []byte) []byte{

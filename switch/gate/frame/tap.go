@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,9 @@ type Tap struct {
 	Station      string   `json:"station,omitempty"`
 	EntryStation string   `json:"entry_station,omitempty"`
 	EntryAt      uint32   `json:"entry_at,omitempty"`
+	Mode         string   `json:"mode,omitempty"` // bus, metro, rail, tram or ferry; else that of the kind
+	Travel       string   `json:"travel_class,omitempty"`
+	Metres       uint32   `json:"metres,omitempty"`
 }
 
 // Digits is a card number on its way to the wire. It formats as its last four digits.
@@ -58,6 +62,14 @@ func kindNames() [kindEnd]string {
 	return [kindEnd]string{"", "purchase", "bus_boarding", "metro_entry", "metro_exit"}
 }
 
+func modeNames() [modeEnd]string {
+	return [modeEnd]string{"", "bus", "metro", "rail", "tram", "ferry"}
+}
+
+// business is the class of travel that a record can tell of.
+const business = "business"
+
+// flagNames names the flags but Told, which follows from what is told.
 func flagNames() []string {
 	return []string{"grey", "proved", "train_fault", "station_closed", "emergency_release",
 		"order_waived", "time_waived"}
@@ -116,12 +128,32 @@ func (t *Tap) Append(dst []byte) ([]byte, error) {
 	flags, err := parseFlags(t.Flags)
 	be.PutUint16(r[62:], flags)
 	if err == nil {
+		err = t.appendRide(r)
+	}
+	if err == nil {
 		err = t.appendHex(r)
 	}
 	if err == nil {
 		err = r.Check()
 	}
 	return dst, err
+}
+
+// appendRide writes what is told of the ride.
+func (t *Tap) appendRide(r Record) error {
+	names := modeNames()
+	mode := slices.Index(names[:], t.Mode)
+	if mode < 0 || t.Travel != "" && t.Travel != business {
+		return fmt.Errorf("%w: mode or travel_class", ErrFrame)
+	}
+	if r[65] = byte(mode); t.Travel == business {
+		r[65] |= rideBusiness
+	}
+	binary.BigEndian.PutUint32(r[124:], t.Metres)
+	if r[65] != 0 || t.Metres != 0 {
+		binary.BigEndian.PutUint16(r[62:], r.Flags()|Told)
+	}
+	return nil
 }
 
 // appendHex writes what is text in the JSON form.
@@ -184,7 +216,14 @@ func (r Record) Tap() Tap {
 		Amount: r.Amount(), Fare: r.Fare(), Before: r.Before(), At: hex.EncodeToString(r[48:55]),
 		KeyVersion: r.KeyVersion(), KeyIndex: r.KeyIndex(), Algorithm: r.Algorithm(),
 		Verdict: r.Verdict(), ListEpoch: r.ListEpoch(), Line: string(r.Line()),
-		Station: string(r.Station()), EntryStation: string(r.EntryStation()), EntryAt: r.EntryAt()}
+		Station: string(r.Station()), EntryStation: string(r.EntryStation()), EntryAt: r.EntryAt(),
+		Metres: r.Metres()}
+	if r.Mode() < modeEnd {
+		t.Mode = modeNames()[r.Mode()]
+	}
+	if r.Business() {
+		t.Travel = business
+	}
 	if r.Kind() < kindEnd {
 		t.Kind = kindNames()[r.Kind()]
 	}
