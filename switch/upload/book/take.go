@@ -626,6 +626,8 @@ func (s *Service) requestOf(rec frame.Record, place txn.Place, token pan.Token) 
 	hex.Encode(r.ID.Terminal[:], psam[:])
 	if r.Kind != txn.Purchase {
 		r.FareGiven, r.FullFare = true, txn.Minor(rec.Fare())
+		r.Ride = txn.Ride{Mode: txn.Mode(rec.Mode()), Business: rec.Business(),
+			Metres: int64(rec.Metres()), Degraded: rec.Degraded()}
 	}
 	if line := rec.Line(); len(line) > 0 {
 		r.Place.Line = s.name(line)
