@@ -25,7 +25,7 @@ const (
 var grounds = map[Ground][]txn.Reason{
 	OfTheCard: {txn.CardReplaced, txn.CardCancelled, txn.CardFrozen, txn.UnknownCard, txn.CardExists,
 		txn.CardNotActive, txn.CardExpired, txn.ApplicationClosed, txn.ApplicationSuspended,
-		txn.BankNotActivated, txn.PassBack, txn.CardJustUsed, txn.LimitExceeded,
+		txn.BankNotActivated, txn.LeaseEnded, txn.PassBack, txn.CardJustUsed, txn.LimitExceeded,
 		txn.BalanceTooHigh, txn.InsufficientFunds,
 		txn.IssuerDeclined, txn.CounterSeen, txn.NoEntry, txn.JourneyTooLong, txn.CodeCertificate,
 		txn.CodeIssuerSignature, txn.CodeUserSignature, txn.CodeExpired, txn.CodeNotYetValid, txn.CodeUsed,
