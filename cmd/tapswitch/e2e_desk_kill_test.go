@@ -232,4 +232,5 @@ func TestE2ERestoreRevivesNoCard(t *testing.T) {
 	if n := c.frozen(cards); n != 2 {
 		t.Fatalf("restored, and %d carriers are frozen", n)
 	}
+	e2eUntil(t, e2eStartMax, "the ledger goes on behind what it held", c.node.drained)
 }

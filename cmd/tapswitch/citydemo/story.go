@@ -53,6 +53,9 @@ type story struct {
 	lossCase uint32
 	frozen   bool // a loss is in force
 	reported time.Time
+	// wentOn is when the story went on after the report, waited what the wait for it met.
+	wentOn time.Time
+	waited error
 }
 
 func newStory(ctx context.Context, t *town, p *scheme.Policy) *story {

@@ -34,7 +34,7 @@ const (
 	// agencyKey is the id of the key of receipts and lists.
 	agencyKey = "agency-1"
 	lookEvery = 20 * time.Millisecond
-	lookMax   = 15 * time.Second
+	lookMax   = 45 * time.Second
 )
 
 // zone is the cities' local time.
