@@ -47,6 +47,9 @@ func kitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := os.MkdirAll(args[0], 0o700); err != nil {
+				return fmt.Errorf("cannot make the directory of the trust file: %w", err)
+			}
 			for name, content := range map[string]string{"trust.json": string(text),
 				"ca.hex": hex.EncodeToString(k.CAFile)} {
 				if err := os.WriteFile(filepath.Join(args[0], name), []byte(content+"\n"), 0o600); err != nil {
@@ -67,7 +70,8 @@ func instant(text string) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return at, cli.WithCode(cli.ExitUsage, fmt.Errorf("--at: %w", err))
+		return at, cli.WithCode(cli.ExitUsage,
+			fmt.Errorf("--at %q: want an instant as 2026-11-21T08:00:00+08:00", text))
 	}
 	return at, nil
 }

@@ -35,7 +35,7 @@ func run(t *testing.T, args ...string) (string, error) {
 // kit writes a trust file.
 func kit(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "new")
 	if out, err := run(t, "kit", dir); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
