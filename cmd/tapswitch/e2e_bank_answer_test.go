@@ -63,3 +63,29 @@ func TestE2EBankOfflineCode(t *testing.T) {
 		}
 	}
 }
+
+// TestE2EBankTwoNumbers: a message whose track 2 has another card number than field 2 goes to no
+// bank: the switch would look up one, and the bank take the other. Of an enciphered track only
+// the bank knows the number.
+func TestE2EBankTwoNumbers(t *testing.T) {
+	t.Parallel()
+	w, fake := newFakeTown(t, nil)
+	w.start()
+	l := w.till(1)
+	for i, c := range []struct {
+		track         int // the card that the track is of
+		control, code string
+	}{{0, "", "00"}, {5, "", "14"}, {6, "2600000000000000", "14"}, {7, "2610000000000000", "00"}} {
+		s := l.sale(pos.Purchase, 0, int64(1_000+i), nil)
+		s.change = func(m *message.Message) {
+			l.no(m.SetText(35, w.cards[c.track].Digits()+"D30121010000012345"))
+			if c.control != "" {
+				l.no(m.SetDigits(53, c.control))
+			}
+		}
+		l.want(s, c.code)
+	}
+	if n := fake.seen(message.Financial); n != 2 {
+		t.Errorf("%d messages went to the bank, want 2", n)
+	}
+}

@@ -106,23 +106,35 @@ func (o *order) read() (code string) {
 }
 
 // readCard takes the card number from field 2, or from track 2 where the terminal sends
-// none.
+// none. Two numbers are refused: one would be looked up in the list of frozen cards, and the
+// bank might take the other.
 func (o *order) readCard() (code string) {
 	o.number = o.sum.PAN
-	if !o.number.IsZero() {
-		return ""
-	}
-	if !o.view.Has(35) {
+	sent := !o.number.IsZero()
+	switch has := o.view.Has(35); {
+	case !has && !sent:
 		return codeFormat
+	case !has || sent && o.trackEnciphered():
+		return ""
 	}
 	var room [40]byte
 	track, err := pan.ParseTrack2(o.view.Append(room[:0], 35))
 	clear(room[:])
-	if err != nil {
+	switch {
+	case sent && (err != nil || track.Number == o.number):
+		return "" // what cannot be read is the bank's to judge
+	case sent || err != nil:
 		return codeCard
 	}
 	o.number = track.Number
 	return ""
+}
+
+// trackEnciphered reports whether field 53 says that the tracks are enciphered (DOMAIN.md 2.2).
+func (o *order) trackEnciphered() bool {
+	var room [16]byte
+	control := o.view.Append(room[:0], 53)
+	return len(control) > 2 && control[2] == '1'
 }
 
 // readIDs makes the id of the message and that of what it refers to. A terminal of ours
