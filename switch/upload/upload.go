@@ -45,7 +45,8 @@ func (s State) Letter() byte {
 	return s.String()[0]
 }
 
-// Reason says why a record was rejected or is held, and what is to be said of an accepted one. Numbers go to disk: append only.
+// Reason says why a record was rejected or is held, and what is to be said of an accepted one.
+// Numbers go to disk: append only.
 type Reason uint8
 
 // The reasons.
@@ -56,10 +57,12 @@ const (
 	TACWrong      // the TAC is not that of the record and its card: not paid
 	TooOld        // older than the upload window
 	NotPermitted  // a kind that the terminal may not send
-	Declined      // the engine declined it: unknown card, expired, ...
+	Declined      // the engine declined it: closed application, a fare that cannot be, ...
 	NotDebited    // grey, and the card's next record shows that it did not pay
 	ByPerson      // rejected by a person
 	GateDeclined  // the gate itself refused the card: nothing was taken
+	CardInvalid   // the card was not valid when it was served
+	CardUnknown   // no such card
 	rejectionsEnd = 31
 )
 
@@ -76,6 +79,7 @@ const (
 	ChainBroken                    // the balance does not follow, and the scheme holds such
 	Unclear                        // taken before a crash, and nobody knows whether booked
 	TotalsBack                     // the gate's own counters went back
+	NotListed                      // the module was not on the white list at that time
 	reasonEnd
 )
 
@@ -88,13 +92,13 @@ var _ = [1]int{}[rejectionsEnd-31] // Dispute stands behind all rejections
 // String returns the reason's stable code.
 func (r Reason) String() string {
 	switch {
-	case r < Dispute && int(r) <= int(GateDeclined):
+	case r < Dispute && int(r) <= int(CardUnknown):
 		return [...]string{"", "malformed", "tac_wrong", "too_old", "not_permitted", "declined",
-			"not_debited", "by_person", "gate_declined"}[r]
+			"not_debited", "by_person", "gate_declined", "card_invalid", "card_unknown"}[r]
 	case r >= Dispute && r < reasonEnd:
 		return [...]string{"dispute", "counter_used", "counter_old", "key_unknown", "torn",
 			"rolled_back", "in_future", "clock_off", "chain_broken", "unclear",
-			"totals_back"}[r-Dispute]
+			"totals_back", "module_not_listed"}[r-Dispute]
 	case r == LeaseEnded:
 		return "lease_ended"
 	default:

@@ -326,7 +326,7 @@ func TestGateCountsAndResumes(t *testing.T) {
 func TestCodes(t *testing.T) {
 	seen := map[string]bool{}
 	for r := Malformed; r < reasonEnd; r++ {
-		if r > GateDeclined && r < Dispute {
+		if r > CardUnknown && r < Dispute {
 			continue
 		}
 		if code := r.String(); code == "unknown" || seen[code] {

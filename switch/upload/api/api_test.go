@@ -232,3 +232,33 @@ func TestBodiesAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// The white list of modules is kept by operators, and binds from an instant on.
+func TestWhiteList(t *testing.T) {
+	r := newRig(t)
+	const module, from = Prefix + "/modules/010203040506", Prefix + "/white-from"
+	admin := HeaderRoles + "=admin"
+	status, body := r.ask("PUT", module, []byte(`{"white":[]}`), desk, role)
+	r.expect(status, body, 403, "forbidden")
+	status, body = r.ask("PUT", module, []byte(`{"white":[],"other":1}`), desk, admin)
+	r.expect(status, body, 400, "body_invalid")
+	status, body = r.ask("PUT", module, []byte(`{"white":[{"from_ms":5,"until_ms":4}]}`), desk, admin)
+	r.expect(status, body, 422, "white_list_invalid")
+	status, body = r.ask("PUT", from, []byte(`{"from_ms":1}`), desk, admin)
+	r.expect(status, body, 200)
+	status, body = r.ask("GET", from, nil, desk, role)
+	r.expect(status, body, 200, `"from_ms":1`)
+	u := frameOf(tap(1, 1, 5000, "20261122115900"))
+	text, err := u.Frame()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, body = r.ask("POST", Prefix, text, device, "Content-Type="+Media)
+	r.expect(status, body, 200, `"held":1`, "module_not_listed")
+	status, body = r.ask("PUT", module, []byte(`{"white":[{"terminal":"GATE07","from_ms":1}]}`), desk, admin)
+	r.expect(status, body, 200, "GATE07")
+	status, body = r.ask("POST", Prefix+"/retry", nil, desk, role)
+	r.expect(status, body, 200, `"decided":1`)
+	status, body = r.ask("GET", module, nil, desk, role)
+	r.expect(status, body, 200, `"terminal":"GATE07"`, `"high":1`)
+}

@@ -8,7 +8,11 @@
 // booked twice or lost, by whatever link it comes. Where the card can no longer tell, the
 // record is held for a person.
 //
-// It owns the tokens derived under "uploads/" and the registry keys below uploads/held/. What
+// A record is held too whose security module was not on the white list, in that terminal, when it
+// was served; Retry takes it once the list says otherwise. The money of a card that was frozen by
+// then has been taken, so its record is booked, and the ledger says that it is to be judged.
+//
+// It owns the tokens derived under "uploads/" and the registry keys below uploads/. What
 // Take and Decide return nil for is durable. Amounts are fen, instants Unix milliseconds. Safe
 // for concurrent use; frames of one terminal are taken one after the other. Several processes
 // may share a store: a page that another one changed meanwhile is ErrBusy, and the same frame

@@ -542,7 +542,7 @@ func TestFaultAtEveryStepHealsBySendingAgain(t *testing.T) {
 				if got.Accepted.Records != 3 || got.Rejected.Records != 1 || got.Held.Records != 1 {
 					t.Errorf("gate: %+v", got)
 				}
-				r.expect(r.take(u), "duplicate duplicate duplicate duplicate/declined duplicate/in_future")
+				r.expect(r.take(u), "duplicate duplicate duplicate duplicate/card_unknown duplicate/in_future")
 			})
 		}
 	}

@@ -345,12 +345,10 @@ func (s *Service) audit(d *Decision, r frame.Record) (*store.Commit, error) {
 	return c, nil
 }
 
-// Retry asks again for the TACs of records whose key was unknown, and returns how many were
-// decided. What has no key yet stays.
+// Retry looks again at records whose TAC key was unknown and at those whose module was not on
+// the white list, and returns how many were decided. What has no key yet, or is not listed yet,
+// stays.
 func (s *Service) Retry(ctx context.Context) (int, error) {
-	if s.o.Verifier == nil {
-		return 0, nil
-	}
 	keys, err := s.o.Registry.Keys(ctx, heldPrefix)
 	if err != nil {
 		return 0, fmt.Errorf("held records: %w", err)
@@ -359,26 +357,48 @@ func (s *Service) Retry(ctx context.Context) (int, error) {
 	for _, key := range keys {
 		id := strings.TrimPrefix(key, heldPrefix)
 		h, r, _, err := s.readHeld(ctx, id)
-		if errors.Is(err, ErrUnknown) || err == nil && h.Reason != upload.KeyUnknown {
+		if errors.Is(err, ErrUnknown) {
 			continue
 		}
 		if err != nil {
 			return done, err
 		}
-		record := purseRecord(r)
-		d := Decision{ID: id, Actor: itself, Note: "key loaded"}
-		switch s.o.Verifier.Verify(&record) {
-		case purse.Good:
-			d.Accept = true
-		case purse.WrongTAC:
-			d.Reason = upload.TACWrong
-		default:
-			continue
+		d, decided, err := s.again(ctx, id, &h, r)
+		if err == nil && decided {
+			err = s.Decide(ctx, d)
 		}
-		if err := s.Decide(ctx, d); err != nil {
+		switch {
+		case errors.Is(err, ErrNotBooked):
+			s.o.Log.Warn("a held record is left for a person", "record", id, "error", err)
+		case err != nil:
 			return done, err
+		case decided:
+			done++
 		}
-		done++
 	}
 	return done, nil
+}
+
+// again decides a held record by what is known now; decided is false for one that waits still.
+func (s *Service) again(ctx context.Context, id string, h *heldRecord, r frame.Record) (
+	d Decision, decided bool, err error) {
+	d = Decision{ID: id, Actor: itself, Note: "key loaded"}
+	switch {
+	case h.Reason == upload.NotListed:
+		if decided, err = s.listed(ctx, r.PSAM(), h.Terminal, h.At); !decided || err != nil {
+			return d, false, err
+		}
+		d.Note = "security module listed"
+	case h.Reason != upload.KeyUnknown || s.o.Verifier == nil:
+		return d, false, nil
+	}
+	switch s.tacOf(r) {
+	case txn.TACValid, txn.TACUnchecked:
+		d.Accept = true
+	case txn.TACWrong:
+		d.Reason = upload.TACWrong
+	default:
+		return d, false, nil
+	}
+	return d, true, nil
 }

@@ -2,6 +2,7 @@ package book
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,14 +62,19 @@ func (w *work) moduleOf(ctx context.Context, psam [6]byte) error {
 	if m.version, err = w.s.readDocument(ctx, w.s.moduleToken(psam), &m.Sequence); err != nil {
 		return fmt.Errorf("line of a security module: %w", err)
 	}
+	if w.whiteFrom != 0 {
+		if m.white, err = w.s.White(ctx, hex.EncodeToString(psam[:])); err != nil {
+			return err
+		}
+	}
 	w.modules = append(w.modules, m)
 	return nil
 }
 
-func (w *work) module(psam [6]byte) *upload.Sequence {
+func (w *work) module(psam [6]byte) *module {
 	for i := range w.modules {
 		if w.modules[i].psam == psam {
-			return &w.modules[i].Sequence
+			return &w.modules[i]
 		}
 	}
 	panic("book: internal error: a record's security module was not read")

@@ -52,11 +52,13 @@ type page struct {
 
 // work is the memory of one frame; it is used again for another one.
 type work struct {
-	s        *Service
-	terminal txn.TerminalID
-	source   Source
-	now      txn.Millis
-	clock    upload.Clock
+	s         *Service
+	terminal  txn.TerminalID
+	source    Source
+	now       txn.Millis
+	clock     upload.Clock
+	device    string     // the terminal's name
+	whiteFrom txn.Millis // from when on the white list of modules binds; 0 for never
 
 	items    []item
 	pages    []page
@@ -76,6 +78,7 @@ type work struct {
 type module struct {
 	psam    [6]byte
 	version uint64
+	white   upload.White // where the white list binds
 	upload.Sequence
 }
 
@@ -128,7 +131,7 @@ func (s *Service) Take(ctx context.Context, device txn.TerminalID, f *frame.Fram
 const itself = "tapswitch"
 
 func (w *work) begin(s *Service, id txn.TerminalID, source Source, f *frame.Frame) {
-	w.s, w.terminal, w.source, w.now = s, id, source, s.o.Now()
+	w.s, w.terminal, w.source, w.now, w.device = s, id, source, s.o.Now(), f.Terminal
 	w.clock = upload.Clock{Zone: s.o.Zone, Ahead: txn.Millis(f.SentAt) - w.now}
 	n := f.Len()
 	w.items = slices.Grow(w.items[:0], n)[:n]
@@ -157,6 +160,9 @@ func (w *work) end() {
 func (w *work) take(ctx context.Context, f *frame.Frame) (*Answer, error) {
 	gate, version, err := w.s.readGate(ctx, w.terminal)
 	if err != nil {
+		return nil, err
+	}
+	if w.whiteFrom, err = w.s.WhiteFrom(ctx); err != nil {
 		return nil, err
 	}
 	back := gate.Frame(&f.Header, f.Len(), w.now)
@@ -342,13 +348,16 @@ func (w *work) judge(back bool) {
 			at = min(it.at, w.now)
 		}
 		// A record that was taken before may stand in its module's line or not.
-		place := w.module(it.record.PSAM()).See(it.record.TermSeq(), at)
+		m := w.module(it.record.PSAM())
+		place := m.See(it.record.TermSeq(), at)
 		switch {
 		case fate.State != upload.Taken || it.retry:
 		case place == upload.Rolled:
 			fate = upload.Fate{State: upload.Held, Reason: upload.RolledBack}
 		case back:
 			fate = upload.Fate{State: upload.Held, Reason: upload.TotalsBack}
+		case w.whiteFrom != 0 && it.at >= w.whiteFrom && !m.white.Lists(w.device, it.at):
+			fate = upload.Fate{State: upload.Held, Reason: upload.NotListed}
 		}
 		it.fate = fate
 	}
@@ -663,6 +672,10 @@ func fateOf(a *engine.Answer, retry bool) upload.Fate {
 		return upload.Fate{State: upload.Held, Reason: upload.InFuture}
 	case reason == txn.TimeTooOld:
 		return upload.Fate{State: upload.Rejected, Reason: upload.TooOld}
+	case reason == txn.CardExpired || reason == txn.CardNotActive:
+		return upload.Fate{State: upload.Rejected, Reason: upload.CardInvalid}
+	case reason == txn.UnknownCard:
+		return upload.Fate{State: upload.Rejected, Reason: upload.CardUnknown}
 	default:
 		return upload.Fate{State: upload.Rejected, Reason: upload.Declined}
 	}
