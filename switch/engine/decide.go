@@ -104,7 +104,7 @@ func (d *decider) unapply() {
 	d.out.Due, d.out.List = nil, nil
 	d.fullFare, d.charged, d.ridden = 0, 0, card.Journey{}
 	d.causes, d.undo, d.payee, d.grace = 0, card.Undo{}, "", disruption.Grace{}
-	d.noted, d.companion = 0, false
+	d.noted, d.companion, d.rodeBy, d.rodeBusiness = 0, false, txn.ModeOfKind, false
 	if d.r.Kind == txn.Reversal && d.namesAnother() && d.out.Next.Find(d.r.Original) < 0 {
 		d.tombstone()
 	}
@@ -141,6 +141,10 @@ type decider struct {
 	// notes are what the record tells without an amount; unapply leaves none.
 	notes [notesMax]string
 	noted int
+	// rodeBy and rodeBusiness are mode and class of the ride that ends, where its last tap names
+	// others or none.
+	rodeBy       txn.Mode
+	rodeBusiness bool
 	// companion: the tap is of one more person on the card.
 	companion bool
 }

@@ -448,6 +448,7 @@ func checkRecord(
 		Postings: rec.Postings, EntryStation: rec.EntryStation, EntryAt: rec.EntryAt,
 		Listing: rec.Listing, Liability: rec.Liability,
 	}
+	want.Mode, want.Business = rec.Mode, rec.Business // of a ride whose last tap names none
 	if d.LeaseEnded {
 		want.Reason = txn.LeaseEnded
 	}

@@ -207,6 +207,9 @@ func TestModesOfRides(t *testing.T) {
 	w.must(with(w.entry("Pier"), by(txn.ModeFerry)))
 	w.now += 10 * minute
 	w.pays(w.must(w.exit("Island")), 900, 900)
+	if w.last().Mode != txn.ModeFerry {
+		t.Errorf("the exit's record is of %q", w.last().Mode)
+	}
 	w.must(with(w.entry("Pier"), by(txn.ModeFerry)))
 	w.now += w.policy.JourneyLapse
 	w.refused(with(w.board("R1"), by(txn.ModeRail)), txn.UnknownFare)

@@ -12,6 +12,14 @@ import (
 // its kind. The tariff numbers them alike, from 0.
 func (d *decider) mode() price.Mode { return price.Mode(d.r.Mode.For(d.r.Kind) - txn.ModeBus) }
 
+// rode tells the record what the last tap of the ride j does not name: its mode and class.
+func (d *decider) rode(j *price.Journey) {
+	if j.Mode != d.mode() {
+		d.rodeBy = txn.Mode(j.Mode) + txn.ModeBus
+	}
+	d.rodeBusiness = j.Class == price.Business
+}
+
 func classOf(r *txn.Request) price.Class {
 	if r.Business {
 		return price.Business

@@ -130,6 +130,9 @@ func TestConcessionsAndClasses(t *testing.T) {
 	w.must(w.request(txn.MetroEntry, business))
 	w.now += hour
 	w.pays(w.must(w.exit("Luohu")), 900, 600, cause("cap", 300))
+	if !w.last().Business {
+		t.Error("the record of the exit does not tell the class of the ride")
+	}
 	w.now += day
 	w.must(w.request(txn.Amend, student))
 	w.pays(w.ride("Futian", "Luohu", 15), 300, 150, cause("rider", 150))

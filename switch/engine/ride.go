@@ -149,6 +149,7 @@ func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
 		s.Journey.Mode = tap.Mode // the card keeps the mode of an open ride alone
 	} else if s.Journey.Open {
 		tap.Mode = s.Journey.Mode // the ride is of the mode in which it began
+		d.rode(&s.Journey)
 	}
 	if reason := d.charge(&s, &tap); reason != txn.ReasonNone {
 		return reason
@@ -236,6 +237,8 @@ func (d *decider) lapse() txn.Reason {
 	if !d.readRides(&s) {
 		return txn.StoreUnavailable
 	}
+	opened := d.opened(&s.Journey, &j)
+	d.rode(&opened)
 	if reason := d.move(-d.giveUp(&s, &j)); reason != txn.ReasonNone {
 		return reason
 	}

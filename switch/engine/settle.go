@@ -34,6 +34,10 @@ func (d *decider) settle() {
 		ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt, Original: r.Original,
 		Ride: r.Ride, EntryStation: d.ridden.Station, EntryAt: d.ridden.EnteredAt,
 	}
+	if d.rodeBy != txn.ModeOfKind {
+		out.Record.Mode = d.rodeBy
+	}
+	out.Record.Business = r.Business || d.rodeBusiness
 	if out.List != nil {
 		out.Record.Listing = r.Listing
 		out.Record.Listing.Mark, out.Record.Listing.From = out.List.Entry.Mark, txn.Mark{}

@@ -168,21 +168,28 @@ func readRides(
 func rideOf(r *txn.Record) (ridden, bool) {
 	ride := ridden{operator: r.Place.Operator, charged: r.Charged, request: r.Request,
 		entered: r.EntryAt, entry: price.NameOf(r.EntryStation),
-		tap: price.Tap{Kind: price.Board, Mode: price.Bus, Rider: r.Rider, At: r.ServiceAt,
-			Line: price.NameOf(r.Place.Line), Station: price.NameOf(r.Place.Station),
+		tap: price.Tap{Kind: price.Board, Mode: modeOf(r), Rider: r.Rider, At: r.ServiceAt,
+			Metres: r.Metres,
+			Line:   price.NameOf(r.Place.Line), Station: price.NameOf(r.Place.Station),
 			Operator: price.NameOf(r.Place.Operator), Given: r.FullFare}}
+	if r.Business {
+		ride.tap.Class = price.Business
+	}
 	switch r.Kind {
 	case txn.BusBoarding:
 		return ride, true
 	case txn.MetroExit:
-		ride.tap.Kind, ride.tap.Mode = price.Exit, price.Metro
+		ride.tap.Kind = price.Exit
 	case txn.JourneyLapse:
-		ride.tap.Kind, ride.tap.Mode = price.Lapse, price.Metro
+		ride.tap.Kind = price.Lapse
 	default:
 		return ride, false
 	}
 	return ride, true
 }
+
+// modeOf returns the means of transport of a record; the tariff numbers them alike, from 0.
+func modeOf(r *txn.Record) price.Mode { return price.Mode(r.Mode.For(r.Kind) - txn.ModeBus) }
 
 // card prices the rides of one card.
 func (w *WhatIf) card(book *tariff.Book, rides []ridden) {

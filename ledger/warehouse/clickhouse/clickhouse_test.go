@@ -293,7 +293,7 @@ func TestMigrations(t *testing.T) {
 	}
 }
 
-// TestTableFromBefore opens a database from before the columns of a bank's answer. It is refused
+// TestTableFromBefore opens a database from before the columns of a bank's answer and of rides. It is refused
 // until it is migrated; then its records read as they were, and new ones with the answers.
 func TestTableFromBefore(t *testing.T) {
 	ctx, s := context.Background(), startServer(t)
@@ -307,7 +307,8 @@ func TestTableFromBefore(t *testing.T) {
 	}
 	w := mustOpen(t, Options{DSN: dsn, files: old})
 	w.columns = slices.DeleteFunc(w.columns, func(c column) bool {
-		return c.name == "response" || c.name == "settlement_date"
+		return slices.Contains([]string{"response", "settlement_date", "mode", "business", "metres",
+			"degraded"}, c.name)
 	})
 	chain := warehousetest.NewChain(8)
 	all := []txn.Record{chain.Epoch(3)}
@@ -323,7 +324,9 @@ func TestTableFromBefore(t *testing.T) {
 	warehousetest.Check(t, w, all)
 	first := len(all)
 	for range 50 {
-		all = append(all, chain.Bank(3))
+		r := chain.Bank(3)
+		r.Ride = txn.Ride{Mode: txn.ModeTram, Business: true, Metres: 1200, Degraded: 1<<1 | 1<<4}
+		all = append(all, r)
 	}
 	untilAppended(t, w, all[first:])
 	warehousetest.Check(t, w, all)
@@ -331,6 +334,12 @@ func TestTableFromBefore(t *testing.T) {
 	if err := w.conn.QueryRow(ctx, `SELECT count() FROM records_final WHERE response != ''
 		AND settlement_date = '0302'`).Scan(&answers); err != nil || answers != 50 {
 		t.Errorf("the view shows %d answers, %v; want 50", answers, err)
+	}
+	var rides uint64
+	if err := w.conn.QueryRow(ctx, `SELECT count() FROM analyst_records WHERE transport_mode = 'tram'
+		AND business AND ride_metres = 1200 AND degraded_modes = ['station_closed', 'time_waived']`).
+		Scan(&rides); err != nil || rides != 50 {
+		t.Errorf("the view of analysts shows %d rides, %v; want 50", rides, err)
 	}
 	closeAll(t, w)
 }
