@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -57,6 +58,40 @@ func TestE2EGrafanaMetrics(t *testing.T) {
 	}
 	if err := e2eAwait(30*time.Second, look); err != nil {
 		t.Errorf("%v: dashboards look at figures that the switch does not serve: %q", err, missing)
+	}
+}
+
+// TestE2EAlarmsOfUploads: every figure that an alarm of uploads and QR taps looks at is served,
+// and what to do stands in the runbook.
+func TestE2EAlarmsOfUploads(t *testing.T) {
+	t.Parallel()
+	n := grafanaNode(t)
+	rules, err := os.ReadFile("../../deploy/runbooks/alarms_uploads.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := os.ReadFile("../../deploy/runbooks/uploads.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, page, err := e2eGet("http://" + n.admin() + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`tapswitch_[a-z_]+`).FindAllString(string(rules), -1)
+	for _, name := range names {
+		if name = strings.TrimSuffix(name, "_bucket"); !strings.Contains(page, "\n# TYPE "+name+" ") {
+			t.Errorf("an alarm looks at %s, which is not served", name)
+		}
+	}
+	headings := regexp.MustCompile(`runbook: "([^"]+)"`).FindAllStringSubmatch(string(rules), -1)
+	for _, h := range headings {
+		if !strings.Contains(string(book), "\n## "+h[1]+"\n") {
+			t.Errorf("uploads.md says nothing of %q", h[1])
+		}
+	}
+	if alarms := strings.Count(string(rules), "- alert:"); len(names) < alarms || len(headings) != alarms || alarms < 10 {
+		t.Errorf("%d alarms with %d figures and %d headings", alarms, len(names), len(headings))
 	}
 }
 

@@ -117,6 +117,7 @@ func registerMetrics(registry *prometheus.Registry, n *node) {
 	if n.bank != nil {
 		registry.MustRegister(bankfigures.Of(n.bank))
 	}
+	registry.MustRegister(n.figures...)
 	if n.metrics == nil {
 		return
 	}

@@ -51,8 +51,9 @@ type node struct {
 	ring     *keyring.Ring  // once it is open
 	gateAddr string
 	admin    *adminServer
-	metrics  *gateMetrics    // nil without a gate
-	console  *console.Server // nil without an admin address
+	metrics  *gateMetrics           // nil without a gate
+	figures  []prometheus.Collector // of the parts behind the gate
+	console  *console.Server        // nil without an admin address
 
 	// fail receives the first fault after which the process must stop.
 	fail chan error

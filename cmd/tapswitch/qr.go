@@ -14,6 +14,8 @@ import (
 
 // qrMounts opens the taps of QR codes, where a file says whose codes are taken.
 func (n *node) qrMounts(asked gate.Engine, tokenizer *pan.Tokenizer) ([]gate.Mount, error) {
+	figures := qrdesk.NewFigures()
+	n.figures = append(n.figures, figures)
 	if n.config.QR.File == "" {
 		return nil, nil
 	}
@@ -30,5 +32,6 @@ func (n *node) qrMounts(asked gate.Engine, tokenizer *pan.Tokenizer) ([]gate.Mou
 			return qrtap.Source{Place: s.Place, Kinds: s.Kinds}, err
 		},
 		Currency: n.engine.Policy().Currency, Now: n.clock.now, Budget: millis(n.config.Gate.Budget), Log: n.log,
+		Observer: figures,
 	})}}, nil
 }

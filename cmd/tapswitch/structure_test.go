@@ -92,7 +92,7 @@ var lattice = map[string][]string{
 	"switch/upload/book": {"crypto/pan", "crypto/purse", "switch/card", "switch/engine", "switch/gate/frame", "switch/store",
 		"switch/txn", "switch/upload"},
 	"switch/upload/api": {"switch/gate/frame", "switch/store", "switch/txn", "switch/upload", "switch/upload/book"},
-	"switch/gate": {"switch/disruption", "switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+	"switch/gate": {"switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine", "switch/lease"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
 	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},

@@ -24,5 +24,6 @@ func (n *node) uploadMount(asked gate.Engine, tokenizer *pan.Tokenizer, master [
 		return gate.Mount{}, err
 	}
 	n.onStop("uploads", u.Close)
+	n.figures = append(n.figures, u.Figures)
 	return gate.Mount{Prefix: api.Prefix, Handler: u, Media: api.Media}, nil
 }

@@ -39,13 +39,22 @@ type Engine interface {
 	Authorize(ctx context.Context, r *txn.Request) engine.Answer
 }
 
+// Observer is told of taps. It must not wait; calls come at once from several.
+type Observer interface {
+	// Verified is told how long the verification of one code took, whatever it said.
+	Verified(took time.Duration)
+	// Decided is told of one answer: its reason, txn.ReasonNone for an approval, and whether
+	// it is that of an earlier request with the same id.
+	Decided(reason txn.Reason, replay bool)
+}
+
 // Source is what is registered of a gate.
 type Source struct {
 	Place txn.Place
 	Kinds []txn.Kind
 }
 
-// Options of New; all but Budget and Log are needed.
+// Options of New; all but Budget, Observer and Log are needed.
 type Options struct {
 	Engine    Engine
 	Tokenizer *pan.Tokenizer
@@ -58,8 +67,9 @@ type Options struct {
 	// Now is the switch's clock.
 	Now func() txn.Millis
 	// Budget is after how long an on-line tap must not be executed any more; 0 for no bound.
-	Budget txn.Millis
-	Log    *slog.Logger
+	Budget   txn.Millis
+	Observer Observer
+	Log      *slog.Logger
 }
 
 // Handler serves the taps of QR codes.
@@ -215,7 +225,7 @@ type answered struct {
 
 // decide verifies and asks; the error says that nobody knows the outcome.
 func (s *Handler) decide(ctx context.Context, r *txn.Request, code string) (*answered, error) {
-	ask, why := s.fill(r, code)
+	ask, why := s.fillTimed(r, code)
 	a := engine.Answer{Decision: txn.Decision{Outcome: txn.Declined, Reason: ReasonOf(why)}}
 	if ask {
 		a = s.o.Engine.Authorize(ctx, r)
@@ -227,7 +237,20 @@ func (s *Handler) decide(ctx context.Context, r *txn.Request, code string) (*ans
 		s.o.Log.Error("QR tap has no outcome", "request", r.ID.String(), "error", a.Err)
 		return nil, a.Err
 	}
+	if s.o.Observer != nil {
+		s.o.Observer.Decided(a.Decision.Reason, a.Decision.Replay)
+	}
 	return tell(r, &a, why), nil
+}
+
+// fillTimed is fill, and tells how long it took.
+func (s *Handler) fillTimed(r *txn.Request, code string) (ask bool, why error) {
+	if s.o.Observer == nil {
+		return s.fill(r, code)
+	}
+	began := time.Now()
+	defer func() { s.o.Observer.Verified(time.Since(began)) }()
+	return s.fill(r, code)
 }
 
 // tell makes the answer. why is what the verification said, where that was the reason.

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/tapswitch/tapswitch/crypto/block"
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -52,8 +54,10 @@ type Options struct {
 // Uploads is the running part.
 type Uploads struct {
 	*api.Handler
-	stop context.CancelFunc
-	work sync.WaitGroup
+	// Figures are for whoever asks for metrics.
+	Figures prometheus.Collector
+	stop    context.CancelFunc
+	work    sync.WaitGroup
 }
 
 // errRing reports a file of TAC keys without a key ring.
@@ -79,13 +83,16 @@ func Open(o Options) (*Uploads, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	u := &Uploads{Handler: api.New(service, o.Log), stop: stop}
-	u.work.Go(func() { retry(ctx, service, o.Log) })
+	f := newFigures(o.Now)
+	u := &Uploads{Handler: api.New(service, o.Log), Figures: f, stop: stop}
+	u.Observe(f)
+	u.work.Go(func() { retry(ctx, service, f, o.Log) })
 	return u, nil
 }
 
-// retry asks again for TACs whose key was unknown.
-func retry(ctx context.Context, s *book.Service, log *slog.Logger) {
+// retry asks again for TACs whose key was unknown, and counts what waits.
+func retry(ctx context.Context, s *book.Service, f *figures, log *slog.Logger) {
+	f.look(ctx, s, log)
 	ticker := time.NewTicker(retryEvery)
 	defer ticker.Stop()
 	for {
@@ -101,6 +108,7 @@ func retry(ctx context.Context, s *book.Service, log *slog.Logger) {
 		case n > 0:
 			log.Info("records decided whose key was loaded", "count", n)
 		}
+		f.look(ctx, s, log)
 	}
 }
 
