@@ -44,7 +44,9 @@ type WhatIf struct {
 	Dearer  int `json:"cards_dearer"`
 	Cheaper int `json:"cards_cheaper"`
 	// Refused counts the rides that the tariff cannot price, by reason.
-	Refused   map[string]int           `json:"refused"`
+	Refused map[string]int `json:"refused"`
+	// Unpriced is what the ledger charged for them: with Ledger it is all of the day's rides.
+	Unpriced  txn.Minor                `json:"refused_ledger_minor"`
 	Discounts map[string]txn.Minor     `json:"discounts_minor"`
 	Riders    map[string]*WhatIfAmount `json:"riders"`
 	Operators map[string]*WhatIfAmount `json:"operators"`
@@ -230,6 +232,7 @@ func (w *WhatIf) card(book *tariff.Book, rides []ridden) {
 func (w *WhatIf) refuse(r *ridden, why price.Reason) {
 	if r.counts {
 		w.Refused[why.String()]++
+		w.Unpriced += r.charged
 	}
 }
 
@@ -272,6 +275,9 @@ func (w *WhatIf) write(out io.Writer, form cli.Output) error {
 	fmt.Fprintf(tab, "cards that pay more\t%d\t\ncards that pay less\t%d\t\n", w.Dearer, w.Cheaper)
 	for _, why := range slices.Sorted(maps.Keys(w.Refused)) {
 		fmt.Fprintf(tab, "no price: %s\t%d\t\n", why, w.Refused[why])
+	}
+	if w.Unpriced != 0 {
+		fmt.Fprintf(tab, "charged for rides without a price\t\t%d\t\n", w.Unpriced)
 	}
 	return tab.Flush()
 }

@@ -91,10 +91,11 @@ func TestWhatIf(t *testing.T) {
 	if w.Rides != 4 || w.Ledger != 1150 || w.WouldBe != 200+600+200+700 || w.Dearer != 1 ||
 		w.Cheaper != 2 || w.Discounts["transfer"] != 100 ||
 		w.Refused[price.NoStation.String()] != 1 || w.Operators["metro"].WouldBe != 600 ||
-		w.Riders["ordinary"].Rides != 4 || l.closed != 1 {
+		w.Riders["ordinary"].Rides != 4 || w.Unpriced != 500 || l.closed != 1 {
 		t.Errorf("%s", out)
 	}
-	if out, err = run("--day", "2026-09-01"); err != nil || !strings.Contains(out, "+550") {
+	if out, err = run("--day", "2026-09-01"); err != nil || !strings.Contains(out, "+550") ||
+		!strings.Contains(out, "without a price") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	for _, args := range [][]string{nil, {"--day", "x"}, {"--day", "2026-09-01", "--since", "2026-09-02"},
