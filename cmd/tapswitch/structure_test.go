@@ -92,7 +92,7 @@ var lattice = map[string][]string{
 	"switch/upload/book": {"crypto/pan", "crypto/purse", "switch/card", "switch/engine", "switch/gate/frame", "switch/store",
 		"switch/txn", "switch/upload"},
 	"switch/upload/api": {"switch/gate/frame", "switch/store", "switch/txn", "switch/upload", "switch/upload/book"},
-	"switch/gate": {"switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
+	"switch/gate": {"switch/disruption", "switch/gate/flat", "switch/gate/fields", "switch/gate/refusal", "switch/gate/counter", "switch/gate/adapt", "crypto/pan", "switch/txn", "switch/card", "switch/fare", "switch/store",
 		"switch/blacklist", "switch/engine", "switch/lease"},
 	"switch/bank/message": {"crypto/block", "crypto/mac", "crypto/pan"},
 	"switch/bank/inspect": {"crypto/mac", "crypto/pan", "crypto/tlv", "switch/bank/message"},
@@ -190,7 +190,8 @@ var lattice = map[string][]string{
 	// The tools and the binary.
 	"bench": {"crypto/keyring", "crypto/mac", "crypto/block", "crypto/pan", "crypto/purse", "switch/...", "ledger/...",
 		"bench/...", "deploy/stack"},
-	"bench/load": {},
+	"bench/books": {"ledger/warehouse", "ledger/warehouse/local", "ledger/warehouse/warehousetest", "switch/txn"},
+	"bench/load":  {},
 	"bench/iso": {"bench/load", "crypto/block", "crypto/mac", "switch/bank/message",
 		"deploy/stack"},
 	"bench/report":            {"bench/load"},

@@ -70,6 +70,9 @@ func New(b *book.Service, log *slog.Logger) *Handler {
 	h.mux.HandleFunc("POST "+Prefix, h.take)
 	h.mux.HandleFunc("GET "+Prefix+"/gates/{terminal}", h.gate)
 	h.mux.HandleFunc("GET "+Prefix+"/modules/{psam}", h.by(look, h.module))
+	h.mux.HandleFunc("PUT "+Prefix+"/modules/{psam}", h.by([]string{"admin", "vendor"}, h.setModule))
+	h.mux.HandleFunc("GET "+Prefix+"/white-from", h.by(look, h.whiteFrom))
+	h.mux.HandleFunc("PUT "+Prefix+"/white-from", h.by([]string{"admin"}, h.setWhiteFrom))
 	h.mux.HandleFunc("GET "+Prefix+"/held", h.by(look, h.held))
 	h.mux.HandleFunc("POST "+Prefix+"/held/{id}", h.by(decide, h.decide))
 	h.mux.HandleFunc("GET "+Prefix+"/cards", h.by(look, h.cards))
@@ -129,6 +132,8 @@ func (h *Handler) failed(w http.ResponseWriter, err error) {
 		f = fault{http.StatusConflict, "busy", err.Error()}
 	case errors.Is(err, book.ErrScattered), errors.Is(err, frame.ErrFrame):
 		f = fault{http.StatusBadRequest, "frame_invalid", err.Error()}
+	case errors.Is(err, book.ErrWhite):
+		f = fault{http.StatusUnprocessableEntity, "white_list_invalid", err.Error()}
 	case errors.Is(err, book.ErrTerminal):
 		f = fault{http.StatusForbidden, "terminal_mismatch", err.Error()}
 	case errors.Is(err, book.ErrUnknown):
@@ -281,8 +286,13 @@ func (h *Handler) module(w http.ResponseWriter, r *http.Request) {
 		h.failed(w, err)
 		return
 	}
+	white, err := h.book.White(r.Context(), r.PathValue("psam"))
+	if err != nil {
+		h.failed(w, err)
+		return
+	}
 	answer(w, http.StatusOK, map[string]any{"psam": r.PathValue("psam"), "high": q.High,
-		"missing": q.Missing(), "gaps": q.Gaps, "given_up": q.Lost})
+		"missing": q.Missing(), "gaps": q.Gaps, "given_up": q.Lost, "white": white.Windows})
 }
 
 func (h *Handler) held(w http.ResponseWriter, r *http.Request) {
