@@ -3,6 +3,7 @@ package receipt
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -45,6 +46,9 @@ type Party struct {
 	Name        string
 	ReceivedAt  time.Time // zero while there is no proof of receipt
 	EffectiveAt time.Time // zero while it is not effective
+	// BoundaryAt parts the liability for what this party served, where the rule gives each its
+	// own; zero else, and while it has not come.
+	BoundaryAt time.Time
 }
 
 // Coverage is how many gates held the entry at a moment.
@@ -53,11 +57,16 @@ type Coverage struct {
 	Covered, Total uint64
 }
 
-// Boundary is the moment that parts the liability, and the rule that set it.
+// Boundary is the moment that parts the liability, and the rule that set it. With freeze_due each
+// party has its own: At is the last of them, from which on no loss is the holder's, and zero
+// while it has not come for all.
 type Boundary struct {
 	Rule string // report_accepted, report_effective, freeze_actual, freeze_due
 	At   time.Time
 }
+
+// OwnBoundaries is the rule by which each party has a boundary of its own.
+const OwnBoundaries = "freeze_due"
 
 // Kind returns KindFreeze.
 func (f *Freeze) Kind() Kind { return KindFreeze }
@@ -81,7 +90,7 @@ func (f *Freeze) check() error {
 		checkText("reason", f.Reason, 1), checkText("actor", f.Actor, 1),
 		checkText("boundary rule", f.Boundary.Rule, 1), checkMasked(f.Masked),
 		checkTime("issued_at", f.IssuedAt, false), checkTime("received_at", f.ReceivedAt, false),
-		checkTime("boundary", f.Boundary.At, false)} {
+		checkTime("boundary", f.Boundary.At, f.Boundary.Rule == OwnBoundaries)} {
 		if err != nil {
 			return err
 		}
@@ -98,7 +107,8 @@ func (f *Freeze) checkLists() error {
 	for _, p := range f.Parties {
 		for _, err := range []error{checkText("party", p.Name, 1),
 			checkTime("received_at of a party", p.ReceivedAt, true),
-			checkTime("effective_at of a party", p.EffectiveAt, true)} {
+			checkTime("effective_at of a party", p.EffectiveAt, true),
+			checkTime("boundary_at of a party", p.BoundaryAt, true)} {
 			if err != nil {
 				return err
 			}
@@ -115,15 +125,20 @@ func (f *Freeze) checkLists() error {
 	return nil
 }
 
-// content has every field, also empty ones, so that one receipt has one shape.
+// content has every field, also empty ones, so that one receipt has one shape; a party's boundary
+// stands there only where it has one.
 func (f *Freeze) content() value {
 	scope, parties, gates := array(), array(), array()
 	for _, s := range f.Scope {
 		scope.list = append(scope.list, text(s))
 	}
 	for _, p := range f.Parties {
-		parties.list = append(parties.list, object(is("party", text(p.Name)),
-			is("received_at", moment(p.ReceivedAt)), is("effective_at", moment(p.EffectiveAt))))
+		fields := []member{is("party", text(p.Name)), is("received_at", moment(p.ReceivedAt)),
+			is("effective_at", moment(p.EffectiveAt))}
+		if !p.BoundaryAt.IsZero() {
+			fields = append(fields, is("boundary_at", moment(p.BoundaryAt)))
+		}
+		parties.list = append(parties.list, object(fields...))
 	}
 	for _, g := range f.Gates {
 		gates.list = append(gates.list, object(is("at", moment(g.At)),
@@ -163,13 +178,28 @@ func freezeOf(d *decoder, v value) *Freeze {
 		f.Scope = append(f.Scope, s.text)
 	}
 	for _, p := range r.list("parties", PartiesMax) {
-		o := d.object(p, "party", "received_at", "effective_at")
-		f.Parties = append(f.Parties,
-			Party{o.text("party"), o.moment("received_at"), o.moment("effective_at")})
+		f.Parties = append(f.Parties, d.party(p))
 	}
 	for _, g := range r.list("gates", CoveragesMax) {
 		o := d.object(g, "at", "covered", "total")
 		f.Gates = append(f.Gates, Coverage{o.moment("at"), o.count("covered"), o.count("total")})
 	}
 	return f
+}
+
+func (d *decoder) party(v value) Party {
+	names := []string{"party", "received_at", "effective_at"}
+	bounded := slices.ContainsFunc(v.members, func(m member) bool { return m.name == "boundary_at" })
+	if bounded {
+		names = append(names, "boundary_at")
+	}
+	o := d.object(v, names...)
+	p := Party{Name: o.text("party"), ReceivedAt: o.moment("received_at"),
+		EffectiveAt: o.moment("effective_at")}
+	if bounded {
+		if p.BoundaryAt = o.moment("boundary_at"); p.BoundaryAt.IsZero() {
+			d.fail("boundary_at is empty")
+		}
+	}
+	return p
 }

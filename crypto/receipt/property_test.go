@@ -58,7 +58,8 @@ func drawFreeze(t *rapid.T) *receipt.Freeze {
 	copy(f.Token[:], h[:])
 	for range rapid.IntRange(0, 3).Draw(t, "parties") {
 		f.Parties = append(f.Parties, receipt.Party{Name: words(t, "party"),
-			ReceivedAt: maybe(t, "party received"), EffectiveAt: maybe(t, "party effective")})
+			ReceivedAt: maybe(t, "party received"), EffectiveAt: maybe(t, "party effective"),
+			BoundaryAt: maybe(t, "party boundary")})
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "gates") {
 		total := count(t, "gates total")

@@ -559,21 +559,30 @@ func (s *Service) keepNotice(ctx context.Context, carrier pan.Token, id string) 
 	return fmt.Errorf("%w: notices of card %s change too often", ErrStore, carrier)
 }
 
-// BoundaryOf is the moment that parts the liability of a carrier of a loss, by the earliest
-// of the parties' clocks where each has its own; zero while it has not come.
-func (s *Service) BoundaryOf(ctx context.Context, l *Loss, c LostCarrier) txn.Millis {
+// BoundaryOf is the moment that parts the liability of a carrier of a loss. Where each party has
+// its own they are given by name, and the moment is the last of them: from then on nothing is
+// the holder's, whoever served it. Zero while it has not come for all that were told.
+func (s *Service) BoundaryOf(
+	ctx context.Context, l *Loss, c LostCarrier,
+) (last txn.Millis, own map[string]txn.Millis, err error) {
 	parties, err := s.clocks(ctx, c.Notice)
 	if err != nil {
-		s.log.Warn("clocks of a loss", "error", err)
-		return 0
+		return 0, nil, err
 	}
 	rules := s.scheme().Liability
 	freeze := liability.Freeze{Accepted: l.Accepted, Effective: l.Effective, Frozen: c.Frozen}
-	var first txn.Millis
-	for _, p := range parties {
-		if at := liability.Boundary(&rules, &freeze, &p); at != 0 && (first == 0 || at < first) {
-			first = at
-		}
+	if rules.Boundary != account.FreezeDue {
+		return liability.Boundary(&rules, &freeze, &liability.Party{}), nil, nil
 	}
-	return first
+	own = map[string]txn.Millis{}
+	waits := len(parties) == 0
+	for name, p := range parties {
+		at := liability.Boundary(&rules, &freeze, &p)
+		own[name], last = at, max(last, at)
+		waits = waits || at == 0
+	}
+	if waits {
+		return 0, own, nil
+	}
+	return last, own, nil
 }

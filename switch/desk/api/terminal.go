@@ -131,7 +131,15 @@ func (s *server) seal(x *call, l *desk.Loss) error {
 	f := &receipt.Freeze{Issuer: s.o.Desk.City(), Number: l.Account[:8] + "-" + strconv.Itoa(int(l.Case)),
 		IssuedAt: at(now), Token: card, Reason: txn.Lost.String(), Scope: []string{"all"},
 		ReceivedAt: at(l.Received), ListSeq: uint64(c.ListSeq), Actor: "desk",
-		Boundary: receipt.Boundary{Rule: s.o.Desk.Rules().Loss.Boundary.String(), At: at(s.boundary(x, l, c))}}
+		Boundary: receipt.Boundary{Rule: s.o.Desk.Rules().Loss.Boundary.String()}}
+	boundary, own, err := s.o.Desk.BoundaryOf(x.ctx, l, c)
+	if err != nil {
+		return err
+	}
+	if boundary == 0 && own == nil {
+		boundary = c.Frozen // the rule's moment has not come
+	}
+	f.Boundary.At = at(boundary)
 	if entry.Mark.Reason != txn.NotFrozen {
 		f.Reason, f.Scope = entry.Mark.Reason.String(), entry.Mark.Scope.Names()
 	}
@@ -143,7 +151,8 @@ func (s *server) seal(x *call, l *desk.Loss) error {
 		f.Masked = "****" + st.Notice.Last4.String()
 		for i := range st.Clocks {
 			r := &st.Clocks[i].Row
-			f.Parties = append(f.Parties, receipt.Party{Name: r.Party, ReceivedAt: at(r.Received), EffectiveAt: at(r.Effective)})
+			f.Parties = append(f.Parties, receipt.Party{Name: r.Party, ReceivedAt: at(r.Received),
+				EffectiveAt: at(r.Effective), BoundaryAt: at(own[r.Party])})
 		}
 	}
 	s.gatesOf(f, card, c)
@@ -159,14 +168,6 @@ func (s *server) seal(x *call, l *desk.Loss) error {
 	x.w.Header().Set("Content-Type", "application/json")
 	_, _ = x.w.Write(body) // the client has gone
 	return nil
-}
-
-// boundary is the moment that the receipt names; where it has not come, the freeze itself.
-func (s *server) boundary(x *call, l *desk.Loss, c desk.LostCarrier) txn.Millis {
-	if m := s.o.Desk.BoundaryOf(x.ctx, l, c); m != 0 {
-		return m
-	}
-	return c.Frozen
 }
 
 // gatesOf tells how the gates learnt.
