@@ -186,7 +186,8 @@ func (s *State) Decode(b []byte) error {
 	s.Journey = d.journey()
 	s.Floor = txn.Millis(d.varint())
 	for n := d.byte(); n > 0 && !d.bad; n-- {
-		recent = append(recent, d.recent())
+		recent = append(recent, Recent{})
+		d.recent(&recent[len(recent)-1])
 	}
 	s.Recent, s.Bank = recent, bank
 	s.Rides, s.Undo.Rides = rides, before
@@ -299,7 +300,12 @@ func (d *reader) uint16() uint16 {
 	return 0
 }
 
+// uvarint reads a number. Most are of one byte: counts, amounts of nothing, times apart.
 func (d *reader) uvarint() uint64 {
+	if b := d.b; len(b) > 0 && b[0] < 0x80 {
+		d.b = b[1:]
+		return uint64(b[0])
+	}
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
 		d.bad, d.b = true, nil
@@ -310,13 +316,8 @@ func (d *reader) uvarint() uint64 {
 }
 
 func (d *reader) varint() int64 {
-	v, n := binary.Varint(d.b)
-	if n <= 0 {
-		d.bad, d.b = true, nil
-		return 0
-	}
-	d.b = d.b[n:]
-	return v
+	v := d.uvarint()
+	return int64(v>>1) ^ -int64(v&1)
 }
 
 func (d *reader) text() string { return string(d.take(int(d.byte()))) }
@@ -332,10 +333,11 @@ func (d *reader) requestID() txn.RequestID {
 // fingerprint, kind, reason and flags.
 const recentFixed = txn.RequestIDSize + len(txn.Fingerprint{}) + 3
 
-func (d *reader) recent() (r Recent) {
+// recent reads a request into r, which is zero.
+func (d *reader) recent(r *Recent) {
 	b := d.take(recentFixed)
 	if b == nil {
-		return r
+		return
 	}
 	r.ID = txn.DecodeRequestID(b)
 	b = b[copy(r.Fingerprint[:], b[txn.RequestIDSize:])+txn.RequestIDSize:]
@@ -351,5 +353,4 @@ func (d *reader) recent() (r Recent) {
 	if r.Kind == txn.Refund {
 		copy(r.RefundOf[:], d.take(len(r.RefundOf)))
 	}
-	return r
 }

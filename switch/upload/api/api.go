@@ -3,11 +3,13 @@
 //
 //	POST /v1/uploads                     a frame (application/vnd.tapswitch.frame) or its JSON form
 //	GET  /v1/uploads/gates/{terminal}    what has arrived and where to go on
-//	GET  /v1/uploads/modules/{psam}      missing numbers of a security module
+//	GET  /v1/uploads/modules/{psam}      missing numbers of a security module, and its white list
+//	PUT  /v1/uploads/modules/{psam}      {"white":[{"terminal":"G1","from_ms":1,"until_ms":0}]}
+//	GET  /v1/uploads/white-from          from when on the white list binds; PUT sets it
 //	GET  /v1/uploads/held?after=ID       held records
 //	POST /v1/uploads/held/{id}           {"accept":true,"reason":"..."}
 //	GET  /v1/uploads/cards?suspicious=1  cards with gaps or a broken chain
-//	POST /v1/uploads/retry               ask again for TACs whose key was unknown
+//	POST /v1/uploads/retry               look again at what waits for a key or the white list
 //
 // Who asks is told by the gate in headers that no client can set. The package keeps nothing
 // and is safe for concurrent use. It shows tokens and last digits, never a card number.

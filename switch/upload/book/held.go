@@ -218,8 +218,9 @@ func (s *Service) bookHeld(ctx context.Context, from txn.TerminalID, h *heldReco
 		return nil, fmt.Errorf("%w: %w", ErrNotBooked, err)
 	}
 	token := s.o.Tokenizer.Token(number)
-	q := s.requestOf(r, source.Place, token)
-	q.Last4, q.ServiceAt, q.ReceivedAt = number.Last4(), h.At, s.o.Now()
+	var q txn.Request
+	s.fill(&q, r, &lately{place: source.Place})
+	q.Card, q.Last4, q.ServiceAt, q.ReceivedAt = token, number.Last4(), h.At, s.o.Now()
 	q.TAC = s.tacOf(r)
 	if h.Reason == upload.Dispute { // its number is another record's
 		q.ID.Boot = uint32(upload.DigestOf(r)) &^ (1 << 31)

@@ -24,6 +24,7 @@ type lineBook struct {
 	cards     store.Cards
 	tokenizer *pan.Tokenizer
 
+	none linePage // of which nothing was ever written; never changed
 	// pages are replaced and never changed; who replaces them holds mu.
 	pages [linePages]atomic.Pointer[linePage]
 
@@ -74,6 +75,10 @@ func (b *lineBook) readLocked(ctx context.Context, at int) (*linePage, error) {
 	l, err := b.cards.Load(ctx, b.token(at), nil)
 	if err != nil {
 		return nil, fmt.Errorf("lines of cards: %w", err)
+	}
+	if l.Version == 0 { // most pages: one piece of memory for them all
+		b.pages[at].Store(&b.none)
+		return &b.none, nil
 	}
 	p := &linePage{version: l.Version}
 	if p.lines, err = upload.ReadLines(l.State); err != nil {

@@ -67,11 +67,13 @@ type work struct {
 	verdicts []purse.Verdict
 	checked  []int32 // the items that purses stand for
 	order    []int32 // the items to be booked, by card and counter
+	ranks    []rank
 	requests []txn.Request
 	list     []*txn.Request
 	listed   []int32
 	parts    []part
 	resolved []resolution
+	names    lately
 }
 
 // module is a security module of the frame with its line of numbers.
@@ -151,7 +153,7 @@ func (w *work) end() {
 	clear(w.list)
 	clear(w.parts)
 	*w = work{items: w.items[:0], pages: w.pages[:0], modules: w.modules[:0], purses: w.purses[:0],
-		verdicts: w.verdicts[:0], checked: w.checked[:0], order: w.order[:0],
+		verdicts: w.verdicts[:0], checked: w.checked[:0], order: w.order[:0], ranks: w.ranks[:0],
 		requests: w.requests[:0], list: w.list[:0], listed: w.listed[:0], parts: w.parts[:0],
 		resolved: w.resolved[:0]}
 }
@@ -451,13 +453,7 @@ func (w *work) chain(ctx context.Context) error {
 			w.order = append(w.order, int32(i))
 		}
 	}
-	slices.SortStableFunc(w.order, func(a, b int32) int {
-		x, y := &w.items[a], &w.items[b]
-		if c := cmp.Compare(binary.BigEndian.Uint64(x.token[:]), binary.BigEndian.Uint64(y.token[:])); c != 0 {
-			return c
-		}
-		return cmp.Compare(x.record.Counter(), y.record.Counter())
-	})
+	w.sort()
 	w.parts = slices.Grow(w.parts[:0], w.s.workers+1)[:w.s.workers+1]
 	clear(w.parts)
 	size := len(w.order)/w.s.workers + 1
@@ -472,6 +468,34 @@ func (w *work) chain(ctx context.Context) error {
 		w.resolved = append(w.resolved, w.parts[i].solve...)
 	}
 	return nil
+}
+
+// rank is where an item stands in the order.
+type rank struct {
+	card    uint64
+	counter uint16
+	item    int32
+}
+
+// sort brings the order to cards and their counters; of the same counter the first comes first.
+func (w *work) sort() {
+	w.ranks = w.ranks[:0]
+	for _, i := range w.order {
+		it := &w.items[i]
+		w.ranks = append(w.ranks, rank{binary.BigEndian.Uint64(it.token[:]), it.record.Counter(), i})
+	}
+	slices.SortFunc(w.ranks, func(a, b rank) int {
+		if c := cmp.Compare(a.card, b.card); c != 0 {
+			return c
+		}
+		if a.counter != b.counter {
+			return int(a.counter) - int(b.counter)
+		}
+		return int(a.item) - int(b.item)
+	})
+	for k := range w.ranks {
+		w.order[k] = w.ranks[k].item
+	}
 }
 
 // cardStart moves an index into the order to where its card begins.
@@ -594,7 +618,7 @@ func (w *work) solve(it *item, line *upload.Line, state *card.State, p *part) (s
 
 // book has the engine book what is Taken.
 func (w *work) book(ctx context.Context) {
-	w.list, w.listed = w.list[:0], w.listed[:0]
+	w.list, w.listed, w.names = w.list[:0], w.listed[:0], lately{place: w.source.Place}
 	for _, i := range w.order {
 		if it := &w.items[i]; it.fate.State == upload.Taken {
 			r := &w.requests[i]
@@ -613,8 +637,8 @@ func (w *work) book(ctx context.Context) {
 
 // request makes the engine's request of a record.
 func (w *work) request(r *txn.Request, it *item) {
-	*r = w.s.requestOf(it.record, w.source.Place, it.token)
-	r.Last4, r.ServiceAt, r.ReceivedAt = it.last4, it.at, w.now
+	w.s.fill(r, it.record, &w.names)
+	r.Card, r.Last4, r.ServiceAt, r.ReceivedAt = it.token, it.last4, it.at, w.now
 	if w.s.o.Verifier != nil { // a record whose TAC is not good is not booked here
 		r.TAC = txn.TACValid
 	}
@@ -624,27 +648,44 @@ func (w *work) request(r *txn.Request, it *item) {
 // security module and sequence number, whatever gate and boot sent them.
 const bootOfRecords = 1<<32 - 1
 
-func (s *Service) requestOf(rec frame.Record, place txn.Place, token pan.Token) txn.Request {
-	psam := rec.PSAM()
-	r := txn.Request{
-		ID:   txn.RequestID{Boot: bootOfRecords, Counter: rec.TermSeq()},
-		Kind: kindOf(rec), Card: token, Place: place, Currency: s.o.Currency,
-		Amount: txn.Minor(rec.Amount()), Offline: true, OfflineCounter: uint32(rec.Counter()),
-		ListEpoch: rec.ListEpoch(), Untimed: true,
+// lately is what the record before had in common with this one: records of a gate come from one
+// module, line and station, in rows.
+type lately struct {
+	place         txn.Place // of the terminal
+	line, station string
+	psam          [6]byte
+	terminal      txn.TerminalID
+}
+
+// same returns a name that is the last one, most times, or a shared copy.
+func (s *Service) same(last *string, b []byte) string {
+	if string(b) != *last {
+		*last = s.name(b)
 	}
-	hex.Encode(r.ID.Terminal[:], psam[:])
+	return *last
+}
+
+// fill makes the engine's request of a record, but for its card and times. r is zero.
+func (s *Service) fill(r *txn.Request, rec frame.Record, l *lately) {
+	if psam := rec.PSAM(); psam != l.psam || l.terminal == (txn.TerminalID{}) {
+		l.psam, l.terminal = psam, txn.TerminalID{}
+		hex.Encode(l.terminal[:], psam[:])
+	}
+	r.ID = txn.RequestID{Terminal: l.terminal, Boot: bootOfRecords, Counter: rec.TermSeq()}
+	r.Kind, r.Place, r.Currency, r.Amount = kindOf(rec), l.place, s.o.Currency, txn.Minor(rec.Amount())
+	r.Offline, r.OfflineCounter, r.ListEpoch = true, uint32(rec.Counter()), rec.ListEpoch()
+	r.Untimed = true
 	if r.Kind != txn.Purchase {
 		r.FareGiven, r.FullFare = true, txn.Minor(rec.Fare())
 		r.Ride = txn.Ride{Mode: txn.Mode(rec.Mode()), Business: rec.Business(),
 			Metres: int64(rec.Metres()), Degraded: rec.Degraded()}
 	}
 	if line := rec.Line(); len(line) > 0 {
-		r.Place.Line = s.name(line)
+		r.Place.Line = s.same(&l.line, line)
 	}
 	if station := rec.Station(); len(station) > 0 {
-		r.Place.Station = s.name(station)
+		r.Place.Station = s.same(&l.station, station)
 	}
-	return r
 }
 
 // fateOf reads the engine's answer. Taken means that nobody knows yet: send again.
