@@ -8,11 +8,14 @@ import (
 
 // One card, one person: the rule of package passback, and the exceptions that the tariff makes.
 
-// passBack returns what the rule says of the tap. What a terminal has decided itself is done: the
+// passBack returns what the rule says of the tap; one that is older than the open ride is not a
+// second entry into that. What a terminal has decided itself is done: the
 // record says that the rule was broken, and a person looks at it.
-func (d *decider) passBack() passback.Verdict {
+func (d *decider) passBack(older bool) passback.Verdict {
 	rules := d.p.PassBack
-	rules.Network = d.p.PassBackWindow
+	if rules.Network = d.p.PassBackWindow; older {
+		rules.Network = 0
+	}
 	u := passback.Use{Rider: d.out.Next.RiderAt(d.r.ServiceAt),
 		Now: passback.Tap{Kind: d.r.Kind, At: d.r.ServiceAt, Terminal: d.r.ID.Terminal,
 			Station: d.r.Place.Station}}

@@ -18,10 +18,7 @@ func (d *decider) enter() txn.Reason {
 	j := d.out.Next.Journey
 	since := d.r.ServiceAt - j.EnteredAt
 	older := j.Open() && d.r.Offline && since <= -d.p.PassBackWindow
-	verdict := passback.Clear
-	if !older {
-		verdict = d.passBack()
-	}
+	verdict := d.passBack(older)
 	if reason := verdict.Reason(); reason != txn.ReasonNone {
 		return reason
 	}
@@ -79,7 +76,7 @@ func (d *decider) giveUpFor(j card.Journey) txn.Reason {
 // an entry is booked: the entry was read off the card, our side may not have it yet. Without
 // one it costs what the tariff asks where the entry is missing, or is refused.
 func (d *decider) exit() txn.Reason {
-	if reason := d.passBack().Reason(); reason != txn.ReasonNone {
+	if reason := d.passBack(false).Reason(); reason != txn.ReasonNone {
 		return reason
 	}
 	j := d.out.Next.Journey
@@ -166,7 +163,7 @@ func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
 func (d *decider) judgedByTerminal() bool { return d.r.FareGiven && d.p.AcceptTerminalFare }
 
 func (d *decider) board() txn.Reason {
-	if reason := d.passBack().Reason(); reason != txn.ReasonNone {
+	if reason := d.passBack(false).Reason(); reason != txn.ReasonNone {
 		return reason
 	}
 	if d.r.FareGiven {
