@@ -175,7 +175,7 @@ func TestE2EBankTotalsDiffer(t *testing.T) {
 	l.want(l.sale(pos.Purchase, 1, 1_000, nil), "00")
 	w.settled()
 	out, err := w.command("reconcile", "b0")
-	if err != nil || !strings.Contains(out, tally.Unbalanced) || !strings.Contains(out, "1/1007 there") {
+	if err == nil || !strings.Contains(out, tally.Unbalanced) || !strings.Contains(out, "1/1007 there") {
 		t.Errorf("%v: %s", err, out)
 	}
 	if v := w.metric(`tapswitch_bank_total{event="unbalanced"}`); v != "1" {

@@ -26,6 +26,9 @@ type (
 	Batch = tally.Batch
 )
 
+// Unbalanced is the verdict of a Batch whose two sides do not agree.
+const Unbalanced = tally.Unbalanced
+
 // UploadedRow is one transaction of a batch upload.
 type UploadedRow struct {
 	Type   string    `json:"type"`

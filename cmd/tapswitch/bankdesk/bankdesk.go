@@ -206,8 +206,8 @@ func reconcileCommand(admin *Admin) *cobra.Command {
 	return &cobra.Command{
 		Use: "reconcile LINK", Short: "Tell a bank the totals of its link", Args: cobra.ExactArgs(1),
 		Long: "Sends the bank behind a link our totals since the last time (0500) and compares its answer.\n" +
-			"When it does not answer the same totals are told again by themselves. Wants the role\n" +
-			"finance or admin.",
+			"When it does not answer the same totals are told again by themselves. Exit code 6 when the\n" +
+			"totals do not agree. Wants the role finance or admin.",
 		RunE: func(c *cobra.Command, args []string) error {
 			var b bank.Batch
 			err := admin.Call(c.Context(), http.MethodPost,
@@ -215,14 +215,40 @@ func reconcileCommand(admin *Admin) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return admin.print(c.OutOrStdout(), b, func(w io.Writer) {
-				fmt.Fprintf(w, "%s\tnumber %d\t%s\n", b.Terminal, b.Number, b.Verdict)
-				fmt.Fprintf(w, "debits\t%d/%d here\t%d/%d there\n", b.Ours.DebitCount, b.Ours.DebitAmount,
-					b.Theirs.DebitCount, b.Theirs.DebitAmount)
-				fmt.Fprintf(w, "credits\t%d/%d here\t%d/%d there\n", b.Ours.CreditCount,
-					b.Ours.CreditAmount, b.Theirs.CreditCount, b.Theirs.CreditAmount)
-			})
+			if err := admin.print(c.OutOrStdout(), b, func(w io.Writer) { printTotals(w, &b) }); err != nil {
+				return err
+			}
+			if b.Verdict == bank.Unbalanced {
+				return cli.WithCode(cli.ExitBreaks, fmt.Errorf("the totals of %s do not agree", args[0]))
+			}
+			return nil
 		},
+	}
+}
+
+// printTotals prints what both sides say: what is left, and what that is made of where it
+// differs.
+func printTotals(w io.Writer, b *bank.Batch) {
+	fmt.Fprintf(w, "%s\tnumber %d\t%s\n", b.Terminal, b.Number, b.Verdict)
+	row := func(what string, count, amount, theirCount, theirAmount int64) {
+		fmt.Fprintf(w, "%s\t%d/%d here\t%d/%d there\n", what, count, amount, theirCount, theirAmount)
+	}
+	row("debits", int64(b.Ours.DebitCount), b.Ours.DebitAmount, int64(b.Theirs.DebitCount),
+		b.Theirs.DebitAmount)
+	row("credits", int64(b.Ours.CreditCount), b.Ours.CreditAmount, int64(b.Theirs.CreditCount),
+		b.Theirs.CreditAmount)
+	ours, theirs := b.OurGross, b.TheirGross
+	if ours == nil || theirs == nil || *ours == *theirs {
+		return
+	}
+	o, t := &ours.Debits, &theirs.Debits
+	row("  debits made", o.Count, o.Amount, t.Count, t.Amount)
+	row("  debits taken back", o.ReversedCount, o.ReversedAmount, t.ReversedCount, t.ReversedAmount)
+	o, t = &ours.Credits, &theirs.Credits
+	row("  credits made", o.Count, o.Amount, t.Count, t.Amount)
+	row("  credits taken back", o.ReversedCount, o.ReversedAmount, t.ReversedCount, t.ReversedAmount)
+	if b.Ours == b.Theirs {
+		fmt.Fprintln(w, "what is left agrees: one side counts what was made and taken back, the other not")
 	}
 }
 

@@ -101,3 +101,30 @@ func TestStatusShowsTasks(t *testing.T) {
 		}
 	}
 }
+
+// Totals that do not agree show where, also when what is left does, and end with a code.
+func TestReconcileShowsWhatDiffers(t *testing.T) {
+	for name, c := range map[string]struct {
+		body  string
+		code  int
+		wants []string
+	}{
+		"balanced": {`{"terminal":"bank@icbc","batch":1,"verdict":"balanced"}`, 0, []string{"balanced"}},
+		"unbalanced": {`{"terminal":"bank@icbc","batch":1,"verdict":"unbalanced",
+			"their_gross":{"debits":{"count":9,"amount":900,"reversed_count":1,"reversed_amount":50}},
+			"our_gross":{"debits":{"count":8,"amount":850}}}`, cli.ExitBreaks,
+			[]string{"8/850 here", "9/900 there", "0/0 here", "1/50 there", "what is left agrees"}},
+	} {
+		out, err := run(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte(c.body))
+		}, "reconcile", "icbc", "--token-file", tokenFile(t))
+		if (err == nil) != (c.code == 0) || err != nil && cli.Code(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, want := range c.wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, out)
+			}
+		}
+	}
+}
