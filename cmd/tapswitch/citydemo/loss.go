@@ -24,6 +24,10 @@ func (s *story) loss(freeze func(), written func()) {
 	s.fail(s.far.takeList(s.ctx))
 	s.event(theGates, Text{"both take the list of the morning; then gate 2 loses its line",
 		"两台闸机取得早间名单;随后2号闸机断线"}, "")
+	// A purse that was not on line for longer than the lease would not be served off line at all.
+	v, err := s.library.verify(s.ctx, s.chip, "identity")
+	s.want(v, err, "", Text{"the holder shows the card at a library, on line",
+		"持卡人在图书馆联机出示卡片"}, "")
 	s.until(lossAt(9, 5))
 	s.underWay(freeze)
 	s.told()
