@@ -260,22 +260,6 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func TestMachine(t *testing.T) {
-	m := machine(t.TempDir())
-	if m.Cores < 1 || !strings.HasPrefix(m.Go, "go") || m.System == "" {
-		t.Errorf("%+v", m)
-	}
-	if _, err := os.Stat("/proc/cpuinfo"); err != nil {
-		t.Skip("no /proc here")
-	}
-	if m.CPU == "" && m.Kernel == "" || m.MemoryGiB <= 0 || m.Filesystem == "" {
-		t.Errorf("%+v", m)
-	}
-	if field("/proc/cpuinfo", "no such field") != "" || field("/nowhere", "x") != "" {
-		t.Error("a field that is not there has a value")
-	}
-}
-
 func TestChildrenThatFail(t *testing.T) {
 	b := &bench{Section: &report.Section{}, o: Options{Binary: "/bin/sh"}}
 	if _, err := startChild("/nowhere", "x", nil, nil); !errors.Is(err, errChild) {

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,9 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tapswitch/tapswitch/bench/books"
 	"github.com/tapswitch/tapswitch/bench/load"
 	"github.com/tapswitch/tapswitch/bench/report"
-	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/local"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -22,8 +21,6 @@ const (
 	// cutOverConnections carry the taps beside a cut-over, at cutOverLoad of the capacity.
 	cutOverConnections = 64
 	cutOverLoad        = 0.3
-	// cutOverHour is when the business day of the measured switch ends, in UTC.
-	cutOverHour = 3 * time.Hour
 	// clockFileEnv names the file that says how far a switch's clock is from the machine's.
 	clockFileEnv = "TAPSWITCH_CLOCK_FILE"
 	// settledMax is how long the last records may take into the warehouse, and the commands
@@ -31,29 +28,12 @@ const (
 	settledMax = 2 * time.Minute
 )
 
-// errInexact reports money that two sides count differently.
-var errInexact = errors.New("the books are not what was sent")
-
-// hand moves the clock of one switch. The clock never goes back, and the file never stands
-// half written.
-type hand struct{ path string }
-
-func (h *hand) set(ahead time.Duration) error {
-	fresh := h.path + ".new"
-	if err := os.WriteFile(fresh, []byte(ahead.String()), 0o600); err != nil {
-		return fmt.Errorf("clock of the switch: %w", err)
-	}
-	return os.Rename(fresh, h.path)
-}
-
 // cutOverRig is a switch whose days end when the measurement says so.
 type cutOverRig struct {
 	*rig
-	hand     hand
+	clock    books.Clock
 	settings []string
-	ahead    time.Duration // of its clock
-	ends     time.Time     // of its business day, by its clock
-	sent     int64         // taps that it approved
+	sent     int64 // taps that it approved
 	days     []txn.BusinessDate
 }
 
@@ -61,12 +41,12 @@ type cutOverRig struct {
 // of times in which it is closed, settled and certified too, and holds the books of all days against what was sent.
 func (b *bench) cutOvers(ctx context.Context) error {
 	return inScratch(b.dir, func(dir string) error {
-		c := &cutOverRig{rig: &rig{dir: filepath.Join(dir, "switch")}, hand: hand{filepath.Join(dir, "clock")},
-			settings: []string{"scheme.zone=+00:00", "scheme.cut_off=" + cutOverHour.String(), "gate.clock_skew=5m"}}
-		if err := errors.Join(os.Mkdir(c.dir, 0o700), c.hand.set(0)); err != nil {
+		c := &cutOverRig{rig: &rig{dir: filepath.Join(dir, "switch")}, clock: books.Clock{Path: filepath.Join(dir, "clock")},
+			settings: []string{"scheme.zone=+00:00", "scheme.cut_off=" + books.CutOff.String(), "gate.clock_skew=5m"}}
+		if err := errors.Join(os.Mkdir(c.dir, 0o700), c.clock.Set()); err != nil {
 			return err
 		}
-		env := []string{clockFileEnv + "=" + c.hand.path}
+		env := []string{clockFileEnv + "=" + c.clock.Path}
 		var err error
 		if c.child, err = b.startSwitchIn(ctx, env, c.dir, c.settings...); err != nil {
 			return err
@@ -74,23 +54,6 @@ func (b *bench) cutOvers(ctx context.Context) error {
 		err = b.withRig(ctx, c.rig, cutOverConnections, func(*rig) error { return b.cutOverRounds(ctx, c) })
 		return errors.Join(err, c.stop())
 	})
-}
-
-// turnTo moves the switch's clock and the terminals' forward, so far before the end of a day.
-func (c *cutOverRig) turnTo(before time.Duration) {
-	c.ahead = time.Until(c.ends.Add(-before))
-	c.fleet.setAhead(c.ahead)
-}
-
-// nextDay begins the next business day to be measured: the first one that ends at least half
-// an hour after the present of the switch.
-func (c *cutOverRig) nextDay() {
-	now := time.Now().Add(c.ahead).UTC()
-	c.ends = now.Truncate(24 * time.Hour).Add(cutOverHour)
-	for c.ends.Before(now.Add(30 * time.Minute)) {
-		c.ends = c.ends.Add(24 * time.Hour)
-	}
-	c.days = append(c.days, txn.DateOf(c.ends.Add(-time.Second), time.UTC, cutOverHour))
 }
 
 func (b *bench) cutOverRounds(ctx context.Context, c *cutOverRig) error {
@@ -125,7 +88,7 @@ func (b *bench) cutOverRounds(ctx context.Context, c *cutOverRig) error {
 			b.size.Rounds, turns[quietTurn].p99[round], turns[markedTurn].p99[round],
 			turns[settledTurn].p99[round], done[round])
 	}
-	if err := b.books(ctx, c); err != nil {
+	if err := b.checkBooks(ctx, c); err != nil {
 		return err
 	}
 	names := [3]string{"in a quiet time", "over a cut-over", "over a cut-over, closing and settlement"}
@@ -158,14 +121,15 @@ func (b *bench) tapsOfDay(ctx context.Context, c *cutOverRig, rate float64, kind
 	result *load.Result, took time.Duration, err error) {
 	c.settle(ctx, b.size.Settle)
 	before := b.size.CutOver / 4
-	if c.nextDay(); kind == quietTurn {
-		before = 45 * time.Minute // more than nextDay wants, so that the next turn ends this day
-		c.days = c.days[:len(c.days)-1]
+	if c.clock.NextDay(); kind == quietTurn {
+		before = 45 * time.Minute // more than NextDay wants, so that the next turn ends this day
+	} else {
+		c.days = append(c.days, c.clock.Day())
 	}
-	c.turnTo(before)
+	c.fleet.setAhead(c.clock.TurnTo(before))
 	requests := c.fleet.taps(int(rate * b.size.CutOver.Seconds()))
-	c.turnTo(before) // signing took a moment
-	if err := c.hand.set(c.ahead); err != nil {
+	c.clock.TurnTo(before) // signing took a moment
+	if err := c.clock.Set(); err != nil {
 		return nil, 0, err
 	}
 	end := time.Now().Add(before)
@@ -224,28 +188,16 @@ func (c *cutOverRig) ofDay(group, verb, day string, more ...string) []string {
 	return args
 }
 
-// settledRun is what `tapswitch settle run` prints, as far as it is looked at.
-type settledRun struct {
-	Manifest struct {
-		Records  int64 `json:"records"`
-		Approved int64 `json:"approved"`
-		Breaks   int64 `json:"breaks"`
-		Control  []struct {
-			Gross int64 `json:"gross"`
-		} `json:"control"`
-	} `json:"manifest"`
-}
-
-// books waits until the warehouse has every tap that was sent, and holds all days and their
+// checkBooks waits until the warehouse has every tap that was sent, and holds all days and their
 // settlement against that, to the fen.
-func (b *bench) books(ctx context.Context, c *cutOverRig) error {
+func (b *bench) checkBooks(ctx context.Context, c *cutOverRig) error {
 	reader, err := local.OpenReader(filepath.Join(c.dir, "warehouse"))
 	if err != nil {
 		return err
 	}
 	dates := append(slices.Clone(c.days), c.days[len(c.days)-1].Next())
 	first := dates[0]
-	for day := txn.DateOf(time.Now(), time.UTC, cutOverHour); day < first; day = day.Next() {
+	for day := txn.DateOf(time.Now(), time.UTC, books.CutOff); day < first; day = day.Next() {
 		dates = append(dates, day) // what came before the first cut-over
 	}
 	var taps, fen int64
@@ -256,68 +208,29 @@ func (b *bench) books(ctx context.Context, c *cutOverRig) error {
 			if err != nil {
 				return false, err
 			}
-			n, amount := boarded(&t)
+			n, amount := books.Boarded(&t)
 			taps, fen = taps+n, fen+amount
 		}
 		return taps >= c.sent, nil
 	})
 	if err != nil || taps != c.sent || fen != c.sent*charged {
 		return errors.Join(err, fmt.Errorf("%w: %d taps of %d fen sent; the warehouse has %d of %d fen in all",
-			errInexact, c.sent, charged, taps, fen))
+			books.ErrInexact, c.sent, charged, taps, fen))
 	}
 	for _, date := range c.days {
-		if err := b.settledExactly(ctx, c, reader, date); err != nil {
+		t, err := reader.Totals(ctx, date)
+		if err != nil {
+			return err
+		}
+		printed, err := b.command(ctx, c.ofDay("settle", "run", date.String())...)
+		if err != nil {
+			return err
+		}
+		if err := books.Exact(&t, printed); err != nil {
 			return err
 		}
 	}
 	b.note("All %d taps are in the books of their days, to the fen, and each day's settlement gave the operator "+
 		"what its taps charged; a difference would have failed the scenario.", c.sent)
-	return nil
-}
-
-// boarded counts the approved rides and what they charged.
-func boarded(t *warehouse.Totals) (taps, fen int64) {
-	for _, k := range t.Kinds {
-		if k.Kind == txn.BusBoarding.String() && k.Outcome == txn.Approved.String() {
-			taps, fen = taps+k.Count, fen+k.Charged
-		}
-	}
-	return taps, fen
-}
-
-// settledExactly holds the run of a day against the warehouse.
-func (b *bench) settledExactly(ctx context.Context, c *cutOverRig, reader warehouse.Reader,
-	date txn.BusinessDate) error {
-	t, err := reader.Totals(ctx, date)
-	if err != nil {
-		return err
-	}
-	out, err := b.command(ctx, c.ofDay("settle", "run", date.String())...)
-	if err != nil {
-		return err
-	}
-	var run settledRun
-	if err := json.Unmarshal(out, &run); err != nil {
-		return fmt.Errorf("run of %s: %w: %.300s", date, err, out)
-	}
-	var given, approvals int64
-	for _, a := range t.Accounts {
-		if a.Account == "operator/BENCH" {
-			given += a.Amount
-		}
-	}
-	for _, k := range t.Kinds {
-		kind, err := txn.ParseKind(k.Kind)
-		if err == nil && !kind.IsMarker() && k.Outcome == txn.Approved.String() {
-			approvals += k.Count
-		}
-	}
-	_, fen := boarded(&t)
-	m := &run.Manifest
-	if given != fen || m.Records != t.Rows || m.Breaks != 0 || m.Approved != approvals {
-		return fmt.Errorf("%w: %s charged %d fen and gives the operator %d; %d records settled of %d, "+
-			"%d approvals of %d, %d breaks", errInexact, date, fen, given, m.Records, t.Rows, m.Approved, approvals,
-			m.Breaks)
-	}
 	return nil
 }

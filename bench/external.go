@@ -52,7 +52,7 @@ func Load(ctx context.Context, o LoadOptions) (*report.Report, error) {
 	}
 	began := time.Now()
 	r := &report.Report{Version: o.Version, Commit: o.Commit, Command: "tapswitch bench load",
-		Date: began.UTC().Format(time.RFC3339), Machine: machine(""), LoadBefore: loadAverage()}
+		Date: began.UTC().Format(time.RFC3339), Machine: report.MachineOf(""), LoadBefore: report.LoadAverage()}
 	b := &bench{Section: &report.Section{Name: "load", Title: "Taps to a running switch",
 		Command: r.Command}, o: Options{Progress: o.Progress}}
 	r.Sections = []*report.Section{b.Section}
@@ -74,7 +74,7 @@ func Load(ctx context.Context, o LoadOptions) (*report.Report, error) {
 	}
 	b.addLoad(o, result)
 	r.Seconds = time.Since(began).Seconds()
-	b.Section.Seconds, b.Section.Load = r.Seconds, loadAverage()
+	b.Section.Seconds, b.Section.Load = r.Seconds, report.LoadAverage()
 	return r, nil
 }
 

@@ -1,18 +1,12 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
-	"net/http"
-	"net/url"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/tapswitch/tapswitch/bench/books"
 	"github.com/tapswitch/tapswitch/bench/report"
 	"github.com/tapswitch/tapswitch/deploy/stack"
 	"github.com/tapswitch/tapswitch/ledger/feed"
@@ -119,15 +113,15 @@ func (b *bench) feedClickHouse(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = b.feedServer(ctx, &nativeTable{addr: server.Addr(), rows: b.size.FeedRows})
+	err = b.feedServer(ctx, &books.Table{Native: books.Native{Addr: server.Addr()}, Rows: b.size.FeedRows})
 	return errors.Join(err, server.Close())
 }
 
-func (b *bench) feedServer(ctx context.Context, t *nativeTable) error {
-	if err := t.run(ctx, "CREATE DATABASE IF NOT EXISTS bench"); err != nil {
+func (b *bench) feedServer(ctx context.Context, t *books.Table) error {
+	if err := t.Run(ctx, "CREATE DATABASE IF NOT EXISTS bench"); err != nil {
 		return err
 	}
-	w, err := clickhouse.Open(ctx, clickhouse.Options{DSN: "http://" + t.addr + "/bench",
+	w, err := clickhouse.Open(ctx, clickhouse.Options{DSN: "http://" + t.Addr + "/bench",
 		Migrate: true})
 	if err != nil {
 		return err
@@ -135,7 +129,7 @@ func (b *bench) feedServer(ctx context.Context, t *nativeTable) error {
 	b.note("The bare insert takes the rows that the feed has just inserted, as one block in " +
 		"ClickHouse's native format, out of the table and puts them into a table of the same " +
 		"definition. Only the insert is timed: no row is encoded by a client for it.")
-	rates, err := b.feedInto(ctx, filepath.Join(b.dir, "lane-clickhouse"), w, t.insertAgain)
+	rates, err := b.feedInto(ctx, filepath.Join(b.dir, "lane-clickhouse"), w, t.InsertAgain)
 	if err := errors.Join(err, w.Close()); err != nil {
 		return err
 	}
@@ -150,67 +144,4 @@ func (b *bench) feedServer(ctx context.Context, t *nativeTable) error {
 			report.BarOf("ClickHouse", "bare insert", report.Of("", "", rates.theirs...)),
 		}})
 	return nil
-}
-
-// nativeTable speaks HTTP to a ClickHouse server.
-type nativeTable struct {
-	addr  string
-	rows  int // of a round
-	taken int // rows that earlier rounds left in records
-}
-
-// insertAgain copies the newest rows of records into a table of their own and times the
-// insert.
-func (t *nativeTable) insertAgain(ctx context.Context, round int) (time.Duration, error) {
-	table := fmt.Sprintf("bench.bare_%d", round)
-	if err := t.run(ctx, "CREATE TABLE "+table+" AS bench.records"); err != nil {
-		return 0, err
-	}
-	newest := "SELECT * FROM bench.records WHERE kind = 'bus_boarding' ORDER BY service_at_ms " +
-		fmt.Sprintf("LIMIT %d OFFSET %d FORMAT Native", t.rows, t.taken)
-	rows, err := t.post(ctx, newest, nil)
-	if err != nil {
-		return 0, err
-	}
-	began := time.Now()
-	if _, err := t.post(ctx, "INSERT INTO "+table+" FORMAT Native", rows); err != nil {
-		return 0, err
-	}
-	took := time.Since(began)
-	count, err := t.post(ctx, "SELECT count() FROM "+table, nil)
-	if err != nil {
-		return 0, err
-	}
-	if n := strings.TrimSpace(string(count)); n != strconv.Itoa(t.rows) {
-		return 0, fmt.Errorf("the bare insert left %s rows, the feed %d", n, t.rows)
-	}
-	t.taken += t.rows
-	return took, nil
-}
-
-func (t *nativeTable) run(ctx context.Context, statement string) error {
-	_, err := t.post(ctx, statement, nil)
-	return err
-}
-
-// post runs one statement; body goes with an insert.
-func (t *nativeTable) post(ctx context.Context, statement string, body []byte) ([]byte, error) {
-	address := "http://" + t.addr + "/?query=" + url.QueryEscape(statement)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, fmt.Errorf("clickhouse: %w", err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		return nil, fmt.Errorf("clickhouse: %w", err)
-	}
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("clickhouse: %.60s: %.300s", statement, text)
-	}
-	return text, nil
 }

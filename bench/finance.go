@@ -1,9 +1,7 @@
 package bench
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -11,9 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tapswitch/tapswitch/bench/books"
 	"github.com/tapswitch/tapswitch/bench/report"
-	"github.com/tapswitch/tapswitch/ledger/warehouse/local"
-	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
 )
 
 // finance measures what a finance team's day costs: the cut-over beside the taps, the totals and
@@ -23,7 +20,8 @@ func finance(ctx context.Context, b *bench) error {
 		return fmt.Errorf("cut-over: %w", err)
 	}
 	dir := filepath.Join(b.dir, "day")
-	if err := b.makeDay(ctx, filepath.Join(dir, "warehouse")); err != nil {
+	b.say("making %d records", b.size.DayRows)
+	if err := books.MakeDay(ctx, filepath.Join(dir, "warehouse"), b.size.DayRows); err != nil {
 		return fmt.Errorf("a day of records: %w", err)
 	}
 	if err := b.dayTotals(ctx, filepath.Join(dir, "warehouse")); err != nil {
@@ -36,21 +34,6 @@ func finance(ctx context.Context, b *bench) error {
 		return fmt.Errorf("reconciliation: %w", err)
 	}
 	return b.feedClickHouse(ctx)
-}
-
-// makeDay leaves a day of records in a warehouse of Parquet.
-func (b *bench) makeDay(ctx context.Context, dir string) error {
-	b.say("making %d records", b.size.DayRows)
-	const list = 50_000
-	w, err := local.Open(local.Options{Dir: dir})
-	if err != nil {
-		return err
-	}
-	chain := warehousetest.NewChain(1)
-	for left := b.size.DayRows; left > 0 && err == nil; left -= list {
-		err = w.Append(ctx, chain.Batch(min(list, left)))
-	}
-	return errors.Join(err, w.Close())
 }
 
 // command runs a command of the binary to its end and returns what it printed.
@@ -74,17 +57,6 @@ const (
 // planted is how many differences a reconciliation of so many rows is given.
 func planted(rows int) int { return min(1000, rows/1000*8) }
 
-// reconciled is what `tapswitch recon bench` prints.
-type reconciled struct {
-	Planted  int     `json:"planted"`
-	Found    int     `json:"found"`
-	Exact    bool    `json:"every_cause_found_and_none_invented"`
-	Seconds  float64 `json:"seconds"`
-	FileMB   int     `json:"file_mb"`
-	Resident int     `json:"resident_max_mb"`
-	Digest   string  `json:"report_sha256"`
-}
-
 // reconciliation holds a day against a file of the same size, twice.
 func (b *bench) reconciliation(ctx context.Context) error {
 	rows := b.size.DayRows
@@ -97,12 +69,9 @@ func (b *bench) reconciliation(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var r reconciled
-		if err := json.Unmarshal(bytes.TrimSpace(out), &r); err != nil {
-			return fmt.Errorf("figures: %w: %.300s", err, out)
-		}
-		if !r.Exact || r.Found != r.Planted {
-			return fmt.Errorf("%d differences found of %d planted, causes exact: %t", r.Found, r.Planted, r.Exact)
+		r, err := books.ReadReconciled(out)
+		if err != nil {
+			return err
 		}
 		seconds, memory = append(seconds, r.Seconds), append(memory, float64(r.Resident))
 		digests = append(digests, r.Digest)

@@ -126,7 +126,7 @@ func Run(ctx context.Context, o Options) (*report.Report, error) {
 	began := time.Now()
 	r := &report.Report{
 		Version: o.Version, Commit: o.Commit, Quick: o.Quick, Command: o.Command,
-		Date: began.UTC().Format(time.RFC3339), Machine: machine(o.Dir), LoadBefore: loadAverage(),
+		Date: began.UTC().Format(time.RFC3339), Machine: report.MachineOf(o.Dir), LoadBefore: report.LoadAverage(),
 	}
 	var failed []string
 	for _, s := range chosen {
@@ -178,7 +178,7 @@ func runOne(ctx context.Context, o Options, s scenario) *report.Section {
 		b.say("%s", s.title)
 		return s.run(ctx, b)
 	})
-	section.Seconds, section.Load = time.Since(began).Seconds(), loadAverage()
+	section.Seconds, section.Load = time.Since(began).Seconds(), report.LoadAverage()
 	switch {
 	case errors.Is(err, errSkip):
 		section.Skipped = strings.TrimPrefix(err.Error(), errSkip.Error()+": ")

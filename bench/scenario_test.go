@@ -388,23 +388,6 @@ func TestFetch(t *testing.T) {
 	}
 }
 
-func TestNativeTableErrors(t *testing.T) {
-	addr := answering(t, func(_, body string) (int, string) {
-		return 500, "Code: 60. Unknown table"
-	})
-	table := &nativeTable{addr: addr, rows: 1}
-	if _, err := table.insertAgain(t.Context(), 0); err == nil ||
-		!strings.Contains(err.Error(), "Code: 60") {
-		t.Errorf("%v", err)
-	}
-	short := answering(t, func(string, string) (int, string) { return 200, "3\n" })
-	table = &nativeTable{addr: short, rows: 4}
-	if _, err := table.insertAgain(t.Context(), 0); err == nil ||
-		!strings.Contains(err.Error(), "3 rows") {
-		t.Errorf("fewer rows than the feed's: %v", err)
-	}
-}
-
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	b := tinyBench(t)

@@ -3,7 +3,8 @@
 //
 // Every figure is a list of observations of one quantity, told by their number, least,
 // median and greatest, with the target that the median is held against. Units stand with
-// the figure. The package measures nothing and keeps no paths or host names of the machine.
+// the figure. The package measures nothing, and tells of the machine what it is made of and
+// neither paths nor host names.
 package report
 
 import (

@@ -55,7 +55,7 @@ var lattice = map[string][]string{
 	"switch/fare/gtfs":   {"switch/txn", "switch/fare/price"},
 	"switch/ridedesk":    {"crypto/pan", "switch/txn", "switch/engine", "switch/desk/form"},
 	// Taps of QR codes, and what puts them together with their files and commands.
-	"switch/qrtap":         {"crypto/pan", "crypto/qr", "switch/txn", "switch/engine", "switch/desk/form"},
+	"switch/qrtap":         {"crypto/pan", "crypto/qr", "switch/disruption", "switch/txn", "switch/engine", "switch/desk/form"},
 	"cmd/tapswitch/qrdesk": {"cmd/tapswitch/cli", "crypto/qr", "switch/qrtap", "switch/txn"},
 	"switch/store":         {"crypto/pan", "switch/txn"},
 	"switch/blacklist":     {"crypto/pan", "switch/txn", "switch/store"},
@@ -154,6 +154,7 @@ var lattice = map[string][]string{
 	// The ledger reads records; it knows no card and no store but the outbox.
 	"ledger/warehouse":               {"crypto/pan", "switch/txn"},
 	"ledger/lock":                    {},
+	"ledger/person":                  {},
 	"ledger/warehouse/local":         {"crypto/pan", "switch/txn", "ledger/lock", "ledger/warehouse"},
 	"ledger/warehouse/clickhouse":    {"crypto/pan", "switch/txn", "ledger/warehouse", "deploy"},
 	"ledger/warehouse/warehousetest": {"crypto/pan", "switch/txn", "ledger/warehouse"},
@@ -171,7 +172,7 @@ var lattice = map[string][]string{
 	"ledger/settle/fund":        {"ledger/settle/chart", "switch/txn"},
 	"ledger/settle/pack":        {"ledger/settle/chart", "ledger/settle/clearing", "switch/txn"},
 	"ledger/settle/certificate": {"crypto/receipt", "crypto/sm", "switch/txn"},
-	"ledger/settle/day": {"crypto/receipt", "ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing",
+	"ledger/settle/day": {"crypto/receipt", "ledger/person", "ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing",
 		"ledger/settle/fund", "ledger/settle/journal", "ledger/settle/pack", "ledger/warehouse", "switch/txn"},
 	// The console: pages, and what they must not wait for.
 	"ledger/console/session": {},
@@ -184,7 +185,7 @@ var lattice = map[string][]string{
 	"ledger/recon/layout": {"switch/txn", "ledger/recon"},
 	"ledger/recon/intake": {"crypto/pan", "switch/txn", "ledger/warehouse", "ledger/recon"},
 	"ledger/recon/run":    {"switch/txn", "ledger/recon"},
-	"ledger/recon/book":   {"switch/txn", "ledger/lock", "ledger/recon", "ledger/recon/run"},
+	"ledger/recon/book":   {"switch/txn", "ledger/lock", "ledger/person", "ledger/recon", "ledger/recon/run"},
 	"ledger/recon/plant":  {"switch/txn", "ledger/recon"},
 
 	// The tools and the binary.
@@ -248,7 +249,7 @@ var lattice = map[string][]string{
 	"cmd/tapswitch/finance": {"cmd/tapswitch/cli", "cmd/tapswitch/keyfile", "crypto/receipt", "ledger/feed",
 		"ledger/settle/certificate", "ledger/settle/chart", "ledger/settle/clearing", "ledger/settle/day",
 		"ledger/settle/fund", "ledger/settle/journal", "ledger/settle/pack", "ledger/settle/terms",
-		"ledger/warehouse", "switch/scheme", "switch/txn"},
+		"ledger/person", "ledger/warehouse", "switch/scheme", "switch/txn"},
 	// The commands that need no switch.
 	"cmd/tapswitch/tools": {"cmd/tapswitch/cli", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan",
 		"crypto/vector", "switch/bank/inspect", "switch/bank/message", "switch/bank/vector",
@@ -284,7 +285,7 @@ var libraries = map[string][]string{
 	// Message specifications are YAML files whose errors name the line; texts are GB18030.
 	"go.yaml.in/yaml/v3": {"switch/bank/message", "switch/bank/emv", "switch/bank/setup",
 		"switch/scheme", "switch/fare/tariff", "ledger/recon/layout", "ledger/settle/terms"},
-	"golang.org/x/text": {"switch/bank/message", "ledger/recon/layout"},
+	"golang.org/x/text": {"switch/bank/message", "ledger/person", "ledger/recon/layout"},
 	// A histogram of latencies: the benchmark's, and what the demo's terminals saw.
 	"github.com/HdrHistogram/hdrhistogram-go": {"bench", "bench/load", "switch/sim"},
 	// The ciphers take SM4, the signatures SM2 and SM3.

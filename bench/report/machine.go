@@ -1,4 +1,4 @@
-package bench
+package report
 
 import (
 	"math"
@@ -7,16 +7,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-
-	"github.com/tapswitch/tapswitch/bench/report"
 )
 
-// machine describes this machine without naming it.
-func machine(dir string) report.Machine {
+// MachineOf describes this machine without naming it.
+func MachineOf(dir string) Machine {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	return report.Machine{
+	return Machine{
 		CPU:        field("/proc/cpuinfo", "model name"),
 		Cores:      runtime.NumCPU(),
 		MemoryGiB:  memoryGiB(),
@@ -76,8 +74,8 @@ func filesystem(dir string) string {
 	return kind
 }
 
-// loadAverage returns the load of the last minute.
-func loadAverage() float64 {
+// LoadAverage returns the load of the last minute.
+func LoadAverage() float64 {
 	load, _ := strconv.ParseFloat(firstWord("/proc/loadavg"), 64)
 	return load
 }
