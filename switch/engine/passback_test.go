@@ -133,6 +133,10 @@ func TestCompanions(t *testing.T) {
 	if len(w.due) != 0 || w.card().Journey.Open() {
 		t.Errorf("due %v, journey %+v", w.due, w.card().Journey)
 	}
+	w.now += 10 * minute
+	if w.do(w.exit("Luohu")); w.last().EntryStation != "" {
+		t.Error("a third person left a ride of two")
+	}
 	w.now += day
 	w.must(w.board("M1"))
 	w.must(w.board("M1"))

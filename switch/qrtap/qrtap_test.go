@@ -286,6 +286,19 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// The mode that a gate names prices the ride; this tariff knows buses only. A degraded mode that
+// nobody ordered takes nothing from the tap.
+func TestModesOfTaps(t *testing.T) {
+	r := newRig(t)
+	told := `,"mode":"bus","metres":1200,"degraded":["train_fault"]`
+	if a := r.tap(r.code(r.card(1), morning), told); a.Outcome != "approved" || a.Charged != 200 {
+		t.Errorf("a bus: %+v", a)
+	}
+	if a := r.tap(r.code(r.card(2), morning), `,"mode":"ferry"`); a.Reason != txn.UnknownFare.String() {
+		t.Errorf("a ferry: %+v", a)
+	}
+}
+
 func TestWhatIsNoTap(t *testing.T) {
 	r := newRig(t)
 	code := hex.EncodeToString(r.code(r.card(1), morning))
@@ -299,6 +312,8 @@ func TestWhatIsNoTap(t *testing.T) {
 		"half a fare":     strings.Replace(good, `}`, `,"charged":1}`, 1),
 		"a card number":   strings.Replace(good, `}`, `,"station":"6200000000000005"}`, 1),
 		"a long name":     strings.Replace(good, `}`, `,"line":"`+strings.Repeat("x", 49)+`"}`, 1),
+		"no mode":         strings.Replace(good, `}`, `,"mode":"plane"}`, 1),
+		"no such state":   strings.Replace(good, `}`, `,"degraded":["late"]}`, 1),
 		"negative metres": strings.Replace(good, `}`, `,"metres":-1}`, 1),
 		"too much":        good + strings.Repeat(" ", qrtap.BodyMax),
 	} {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tapswitch/tapswitch/crypto/qr"
+	"github.com/tapswitch/tapswitch/switch/disruption"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -24,6 +25,8 @@ type asked struct {
 	Charged     *int64
 	Business    bool
 	Metres      int64
+	Mode        string   // of transport; that of the kind without it
+	Degraded    []string // modes under which the gate took the tap
 	Offline     bool
 	ListEpoch   uint64
 }
@@ -50,11 +53,13 @@ func (s *Handler) request(in *asked, device txn.TerminalID, source *Source) (*tx
 		return nil, &badInput{"service_time", "an instant as 2006-01-02T15:04:05Z"}
 	case (in.FullFare == nil) != (in.Charged == nil):
 		return nil, &badInput{"charged", "full_fare and charged, or neither"}
-	case in.Metres < 0:
-		return nil, &badInput{"metres", "a length, or 0"}
+	}
+	ride, err := in.ride()
+	if err != nil {
+		return nil, err
 	}
 	r := &txn.Request{ID: id, Kind: kind, Place: source.Place, Currency: s.o.Currency,
-		Ride: txn.Ride{Business: in.Business, Metres: in.Metres}, Offline: in.Offline, ListEpoch: in.ListEpoch,
+		Ride: ride, Offline: in.Offline, ListEpoch: in.ListEpoch,
 		ServiceAt: in.ServiceTime, ReceivedAt: s.o.Now()}
 	if in.Charged != nil {
 		r.FareGiven, r.FullFare, r.Amount = true, txn.Minor(*in.FullFare), txn.Minor(*in.Charged)
@@ -63,6 +68,26 @@ func (s *Handler) request(in *asked, device txn.TerminalID, source *Source) (*tx
 		r.Deadline = r.ReceivedAt + s.o.Budget
 	}
 	return r, in.place(&r.Place)
+}
+
+// ride returns what the gate tells of the ride itself.
+func (in *asked) ride() (txn.Ride, error) {
+	mode, known := txn.ParseMode(in.Mode)
+	switch {
+	case in.Metres < 0 || in.Metres > txn.MetresMax:
+		return txn.Ride{}, &badInput{"metres", "a length, or 0"}
+	case in.Mode != "" && !known:
+		return txn.Ride{}, &badInput{"mode", "bus, metro, rail, tram or ferry, or none"}
+	}
+	var under disruption.Flags
+	for _, name := range in.Degraded {
+		m, err := disruption.ParseMode(name)
+		if err != nil {
+			return txn.Ride{}, &badInput{"degraded", "names of degraded modes"}
+		}
+		under = under.With(m)
+	}
+	return txn.Ride{Mode: mode, Business: in.Business, Metres: in.Metres, Degraded: uint8(under)}, nil
 }
 
 // place puts where the tap was, as far as the gate tells it, into p.
