@@ -27,6 +27,7 @@ import (
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/keyfile"
 	"github.com/tapswitch/tapswitch/crypto/receipt"
+	"github.com/tapswitch/tapswitch/ledger/person"
 	"github.com/tapswitch/tapswitch/ledger/settle/certificate"
 	"github.com/tapswitch/tapswitch/ledger/settle/chart"
 	"github.com/tapswitch/tapswitch/ledger/settle/clearing"
@@ -120,7 +121,8 @@ func code(err error) error {
 		{journal.ErrDamaged, cli.ExitBreaks}, {chart.ErrUnbalanced, cli.ExitBreaks},
 		{terms.ErrFile, cli.ExitUsage}, {fund.ErrStatement, cli.ExitUsage},
 		{day.ErrOpen, cli.ExitConflict}, {day.ErrState, cli.ExitConflict},
-		{day.ErrSamePerson, cli.ExitConflict}, {journal.ErrLocked, cli.ExitConflict},
+		{day.ErrSamePerson, cli.ExitConflict},
+		{day.ErrAdjustment, cli.ExitUsage}, {person.ErrName, cli.ExitUsage}, {journal.ErrLocked, cli.ExitConflict},
 		{day.ErrUnknown, cli.ExitNotFound}, {chart.ErrAccount, cli.ExitUsage},
 	} {
 		if errors.Is(err, c.is) {

@@ -109,7 +109,7 @@ func adjustCommand(source Source) *cobra.Command {
 			}
 			a.Maker = d.by
 			return d.with(c.Context(), func(open *day.Desk, _ *Place) error {
-				made, err := open.Propose(a)
+				made, err := open.Propose(c.Context(), a)
 				if err != nil {
 					return err
 				}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 
+	"github.com/tapswitch/tapswitch/ledger/person"
 	"github.com/tapswitch/tapswitch/ledger/recon"
 	"github.com/tapswitch/tapswitch/ledger/recon/run"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -306,7 +307,7 @@ func (i *Item) allows(s *Step, actor string) error {
 		return fmt.Errorf("%w: a resolution needs a note that says why", ErrStep)
 	case s.Action == Assign && s.Owner == "":
 		return fmt.Errorf("%w: assign needs an owner", ErrStep)
-	case s.Action == Confirm && actor == i.proposer:
+	case s.Action == Confirm && person.Same(actor, i.proposer):
 		return ErrSamePerson
 	}
 	return nil

@@ -202,6 +202,7 @@ func TestPeopleWorkOnBreaks(t *testing.T) {
 		{book.Step{Break: id, Action: book.Resolve, Resolution: book.Paid}, "lan", book.ErrStep},
 		{book.Step{Break: id, Action: book.Resolve, Resolution: book.WrittenOff, Note: "too small"}, "lan", nil},
 		{book.Step{Break: id, Action: book.Confirm}, "lan", book.ErrSamePerson},
+		{book.Step{Break: id, Action: book.Confirm}, " Lan", book.ErrSamePerson},
 		{book.Step{Break: id, Action: book.Reject, Note: "ask again"}, "mei", nil},
 		{book.Step{Break: id, Action: book.Resolve, Resolution: book.WrittenOff, Note: "asked"}, "lan", nil},
 		{book.Step{Break: id, Action: book.Confirm}, "mei", nil},

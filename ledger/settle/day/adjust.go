@@ -1,10 +1,12 @@
 package day
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/tapswitch/tapswitch/ledger/person"
 	"github.com/tapswitch/tapswitch/ledger/settle/chart"
 	"github.com/tapswitch/tapswitch/ledger/settle/clearing"
 	"github.com/tapswitch/tapswitch/ledger/settle/journal"
@@ -21,6 +23,9 @@ const (
 var (
 	// ErrSamePerson reports a checker who is the maker.
 	ErrSamePerson = errors.New("maker and checker are the same person")
+	// ErrAdjustment reports an adjustment that lacks something, or is for a day that nothing
+	// settles.
+	ErrAdjustment = errors.New("adjustment refused")
 	// ErrUnknown reports an adjustment that is not there or was decided before.
 	ErrUnknown = errors.New("no such adjustment waits")
 )
@@ -90,13 +95,16 @@ func adjustmentsOf(events []journal.Event, date txn.BusinessDate) []clearing.Ent
 
 // Propose keeps an adjustment for another person to approve. It refuses one that does not sum to
 // zero, names an account outside the chart, or is for a day that is certified.
-func (d *Desk) Propose(a Adjustment) (Adjustment, error) {
+func (d *Desk) Propose(ctx context.Context, a Adjustment) (Adjustment, error) {
+	var err error
+	if a.Maker, err = person.Name(a.Maker); err != nil {
+		return a, fmt.Errorf("adjustment: maker: %w", err)
+	}
 	var sum txn.Minor
 	for _, p := range a.Postings {
 		if _, err := d.Chart.ClassOf(p.Account); err != nil {
 			return a, err
 		}
-		var err error
 		if sum, err = sum.Add(p.Amount); err != nil {
 			return a, fmt.Errorf("adjustment: %w", err)
 		}
@@ -104,10 +112,13 @@ func (d *Desk) Propose(a Adjustment) (Adjustment, error) {
 	switch {
 	case sum != 0 || len(a.Postings) < 2:
 		return a, fmt.Errorf("%w: %d postings that sum to %d", chart.ErrUnbalanced, len(a.Postings), sum)
-	case a.Maker == "" || a.Text == "" || !a.Date.Valid() || a.Currency == 0:
-		return a, fmt.Errorf("%w: an adjustment needs maker, text, business date and currency", ErrState)
+	case a.Text == "" || !a.Date.Valid() || a.Currency == 0:
+		return a, fmt.Errorf("%w: it needs a text that says why, a business date and a currency", ErrAdjustment)
 	case stateOf(d.journal.Events(), a.Date) == Certified:
 		return a, fmt.Errorf("%w: %s is certified; take a later day", ErrState, a.Date)
+	}
+	if err := d.settles(ctx, a.Date); err != nil {
+		return a, err
 	}
 	body, err := json.Marshal(a)
 	if err != nil {
@@ -119,15 +130,40 @@ func (d *Desk) Propose(a Adjustment) (Adjustment, error) {
 	return a, err
 }
 
+// settles refuses a day that no run will ever settle, or none that anybody could mean: one that
+// has not begun, and one that is over without a record.
+func (d *Desk) settles(ctx context.Context, date txn.BusinessDate) error {
+	today := d.DateOf(txn.MillisOf(d.Now()))
+	if date > today {
+		return fmt.Errorf("%w: %s has not begun, today is %s", ErrAdjustment, date, today)
+	}
+	if date == today {
+		return nil
+	}
+	t, err := d.Reader.Totals(ctx, date)
+	if err != nil {
+		return fmt.Errorf("adjustment for %s: %w", date, err)
+	}
+	if t.Rows == 0 {
+		return fmt.Errorf("%w: %s has no records and is never settled; take a day that was worked", ErrAdjustment,
+			date)
+	}
+	return nil
+}
+
 // Decide approves or rejects an adjustment that waits. The checker is not the maker, and the day
 // must still be uncertified.
 func (d *Desk) Decide(seq uint64, checker string, approve bool) (Adjustment, error) {
+	checker, err := person.Name(checker)
+	if err != nil {
+		return Adjustment{}, fmt.Errorf("adjustment: checker: %w", err)
+	}
 	for _, a := range Adjustments(d.journal.Events()) {
 		if a.Seq != seq || a.State != "proposed" {
 			continue
 		}
 		switch {
-		case checker == "" || checker == a.Maker:
+		case person.Same(checker, a.Maker):
 			return a, fmt.Errorf("%w: %q", ErrSamePerson, checker)
 		case approve && stateOf(d.journal.Events(), a.Date) == Certified:
 			return a, fmt.Errorf("%w: %s was certified meanwhile; reject it and take a later day", ErrState,

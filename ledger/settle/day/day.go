@@ -174,6 +174,10 @@ func (d *Desk) CloseDay(ctx context.Context, date txn.BusinessDate, actor string
 	if noted == Closed || noted == Certified {
 		return s, nil
 	}
+	if s.State == Open && t.Rows == 0 && date < d.DateOf(txn.MillisOf(d.Now())) {
+		return s, fmt.Errorf("%w: %s has no records: the switch did not run on it, and there is nothing to close",
+			ErrState, date)
+	}
 	if s.State == Open {
 		return s, fmt.Errorf("%w: no bucket has cut %s over", ErrOpen, date)
 	}

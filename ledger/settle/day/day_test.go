@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/receipt"
+	"github.com/tapswitch/tapswitch/ledger/person"
 	"github.com/tapswitch/tapswitch/ledger/settle/certificate"
 	"github.com/tapswitch/tapswitch/ledger/settle/chart"
 	"github.com/tapswitch/tapswitch/ledger/settle/clearing"
@@ -260,7 +261,7 @@ func TestCorrection(t *testing.T) {
 	o.close(theDay)
 	first := o.settle(theDay)
 	before := tree(t, first.Dir)
-	a, err := o.desk.Propose(Adjustment{Date: theDay, Maker: "li.na", Text: "form 12", Currency: txn.CNY,
+	a, err := o.desk.Propose(t.Context(), Adjustment{Date: theDay, Maker: "li.na", Text: "form 12", Currency: txn.CNY,
 		Postings: []txn.Posting{{Account: "suspense", Amount: -120}, {Account: "operator/M5", Amount: 120}}})
 	if err != nil {
 		t.Fatal(err)
@@ -301,7 +302,7 @@ func TestCorrection(t *testing.T) {
 	if _, _, err := o.desk.Certify(t.Context(), theDay, certifier(t)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.desk.Propose(a); !errors.Is(err, ErrState) {
+	if _, err := o.desk.Propose(t.Context(), a); !errors.Is(err, ErrState) {
 		t.Errorf("an adjustment of a certified day: %v", err)
 	}
 }
@@ -317,20 +318,34 @@ func TestAdjustmentsRefused(t *testing.T) {
 	}{
 		"sum":     {func(a *Adjustment) { a.Postings[0].Amount = -2 }, chart.ErrUnbalanced},
 		"account": {func(a *Adjustment) { a.Postings[0].Account = "nobody" }, chart.ErrAccount},
-		"maker":   {func(a *Adjustment) { a.Maker = "" }, ErrState},
-		"text":    {func(a *Adjustment) { a.Text = "" }, ErrState},
+		"maker":   {func(a *Adjustment) { a.Maker = "" }, person.ErrName},
+		"blank":   {func(a *Adjustment) { a.Maker = " \u3000" }, person.ErrName},
+		"text":    {func(a *Adjustment) { a.Text = "" }, ErrAdjustment},
+		"to come": {func(a *Adjustment) { a.Date = 20280301 }, ErrAdjustment},
+		"no work": {func(a *Adjustment) { a.Date = 20260219 }, ErrAdjustment},
 		"one":     {func(a *Adjustment) { a.Postings = a.Postings[:0] }, chart.ErrUnbalanced},
 	} {
 		a := good
 		a.Postings = append([]txn.Posting(nil), good.Postings...)
 		tt.alter(&a)
-		if _, err := o.desk.Propose(a); !errors.Is(err, tt.want) {
+		if _, err := o.desk.Propose(t.Context(), a); !errors.Is(err, tt.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	a, err := o.desk.Propose(good)
+	a, err := o.desk.Propose(t.Context(), good)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "A", " a ", "ａ"} {
+		if _, err := o.desk.Decide(a.Seq, name, true); !errors.Is(err, ErrSamePerson) {
+			t.Errorf("the maker approves as %q: %v", name, err)
+		}
+	}
+	if _, err := o.desk.Decide(a.Seq, " ", true); !errors.Is(err, person.ErrName) {
+		t.Errorf("nobody approves: %v", err)
+	}
+	if _, err := o.desk.CloseDay(t.Context(), 20260219, "li.na"); !errors.Is(err, ErrState) {
+		t.Errorf("a day without work closes: %v", err)
 	}
 	if r, err := o.desk.Decide(a.Seq, "b", false); err != nil || r.State != "rejected" {
 		t.Errorf("rejected: %+v %v", r, err)

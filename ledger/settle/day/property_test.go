@@ -322,7 +322,7 @@ func TestProposalsSurviveARestart(t *testing.T) {
 		states, amounts := map[uint64]string{}, map[uint64]int64{}
 		for i := range rapid.IntRange(1, 6).Draw(rt, "proposals") {
 			amount := rapid.Int64Range(1, 999).Draw(rt, "amount")
-			a, err := o.desk.Propose(Adjustment{Date: theDay, Maker: "li.na", Text: fmt.Sprint("form ", i),
+			a, err := o.desk.Propose(t.Context(), Adjustment{Date: theDay, Maker: "li.na", Text: fmt.Sprint("form ", i),
 				Currency: txn.CNY, Postings: []txn.Posting{{Account: "suspense", Amount: -txn.Minor(amount)},
 					{Account: "operator/M5", Amount: txn.Minor(amount)}}})
 			if err != nil {
