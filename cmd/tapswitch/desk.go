@@ -150,9 +150,10 @@ func (n *node) deskMounts() (gate.Engine, []gate.Mount) {
 	if n.agency == nil {
 		return n.engine, nil
 	}
-	var mounts []gate.Mount
+	// Lists of cards, and what suppliers deliver, are CSV; lists of other cities are signed text.
+	mounts := []gate.Mount{{Prefix: "/v1/desk/foreign/", Handler: n.agency, Media: "text/plain"}}
 	for _, prefix := range agency.Prefixes() {
-		mounts = append(mounts, gate.Mount{Prefix: prefix, Handler: n.agency})
+		mounts = append(mounts, gate.Mount{Prefix: prefix, Handler: n.agency, Media: "text/csv"})
 	}
 	return n.agency.Watched(n.engine), mounts
 }

@@ -14,6 +14,7 @@ import (
 const (
 	e2eDeskCard   = "3104990000000008111"
 	e2eDeskNext   = "3104990000000008112"
+	e2eDeskListed = "3104990000000008113"
 	e2eDeskHolder = "110101199001018111"
 )
 
@@ -66,12 +67,17 @@ func TestE2EDeskCommands(t *testing.T) {
 		"replace issue 3")
 	d.as(first, 0, "", "desk", "replace", "issue", "3", "--account", account).expect(t, "****8112")
 	d.as(first, 0, e2eDeskNext, "card", "status", "-").expect(t, "replaced: ****8111 -> ****8112")
+	list := "card,reason,scope,since,note\n" + e2eDeskListed + ",lost,,,old system\n"
+	d.as(first, 0, list, "desk", "import", "-").expect(t, "1 lines, 1 frozen")
+	d.as(first, cli.ExitFailed, list+"12,lost\n", "desk", "import", "-", "--id", "two").expect(t,
+		"1 were closed before, 1 refused")
+	d.as(first, 0, e2eDeskListed, "card", "status", "-").expect(t, "lost, all applications")
 	for _, args := range [][]string{{"steps"}, {"cases"}, {"figures"}, {"freezes"}, {"coverage"},
 		{"notices"},
 		{"parties"}, {"liability"}, {"judge"}, {"query", "--account", account}} {
 		d.as(first, 0, "", append([]string{"desk"}, args...)...)
 	}
-	for _, number := range []string{e2eDeskCard, e2eDeskNext, e2eDeskHolder} {
+	for _, number := range []string{e2eDeskCard, e2eDeskNext, e2eDeskListed, e2eDeskHolder} {
 		if strings.Contains(d.said, number) {
 			t.Error("a command printed a number")
 		}
