@@ -221,24 +221,24 @@ func TestFaults(t *testing.T) {
 func TestLongAfterTheLedgerWasAsked(t *testing.T) {
 	w := charged(t)
 	w.confirmed()
-	w.between = func() {
+	w.read = func() {
 		if err := w.newService(w.memory, w.engine).Work(t.Context()); err != nil {
 			t.Error(err)
 		}
 		for range 12 { // more than the card remembers
 			w.pass(11 * minute)
-			w.enter(1, "North")
+			w.enter(4, "North")
 			w.pass(minute)
-			w.leave(1, "South")
-			w.open1(1)
+			w.leave(4, "South")
+			w.open1(4)
 		}
 	}
-	before := w.balance(1)
+	before := w.balance(4)
 	_ = w.service.Work(t.Context()) // the other one has changed the run
 	if err := w.service.Work(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := w.balance(1); got != before+700 || len(w.corrections()) != 4 {
+	if got := w.balance(4); got != before+150 || len(w.corrections()) != 4 {
 		t.Errorf("balance %d, before %d; %d corrections", got, before, len(w.corrections()))
 	}
 }

@@ -40,6 +40,8 @@ type town struct {
 	counter uint32
 	// between is called after the ledger was read and before the engine is asked.
 	between func()
+	// read is called as soon as the ledger was read.
+	read    func()
 	settles atomic.Int64
 
 	mu  sync.Mutex // guards all
@@ -169,6 +171,10 @@ func (w *town) Since(_ context.Context, from txn.BusinessDate, yield func(*txn.R
 		if err := yield(&all[i]); err != nil {
 			return err
 		}
+	}
+	if f := w.read; f != nil {
+		w.read = nil
+		f()
 	}
 	return nil
 }
