@@ -83,6 +83,9 @@ func TestOpenAPICoversRoutes(t *testing.T) {
 	described := 0
 	for path, item := range c.doc.Paths.Map() {
 		for method, operation := range item.Operations() {
+			if _, ok := operation.Extensions["x-part"]; ok {
+				continue // of a part that is mounted: compared with it in package main
+			}
 			described++
 			r := served[method+" "+path]
 			if r == nil {
