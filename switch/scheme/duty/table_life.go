@@ -14,13 +14,29 @@ var life = []Duty{
 	},
 	{
 		ID:      "HD22-legal-dates",
-		Clauses: []string{"HD16", "HD22", "HD23", "SY16", "ZZ18"},
+		Clauses: []string{"HD22", "SY16", "ZZ18"},
 		EN: "Cards are made and refusals given in writing within the legal days, without " +
 			"delay",
 		ZH: "按法定期限制卡、书面答复,不得拖延",
 		How: "each case keeps its times and its legal date on a calendar of working days that " +
 			"is data; overdue cases are listed per outlet",
 		Test: "switch/account.TestDuty_HD22_NewCardWithinFifteenWorkingDays",
+	},
+	{
+		ID:      "HD16-production-data",
+		Clauses: []string{"HD16"},
+		EN:      "Production data is sent upward within thirty days of acceptance",
+		ZH:      "受理之日起三十日内报送制卡数据",
+		How:     "the case of a first application has that date, and is listed as overdue after it",
+		Test:    "switch/account.TestDuty_HD16_ProductionDataIsDueThirtyDaysAfterAcceptance",
+	},
+	{
+		ID:      "HD23-written-refusal",
+		Clauses: []string{"HD23"},
+		EN:      "A refusal is given in writing within five days of receipt, with its reasons",
+		ZH:      "不予办理的,收到之日起五日内书面答复并说明理由",
+		How:     "no refusal without facts, reasons and remedies; its date counts from receipt",
+		Test:    "switch/account.TestDuty_HD23_RefusalInWritingWithinFiveDays",
 	},
 	{
 		ID:      "HD17-renewal-grounds",

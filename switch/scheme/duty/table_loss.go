@@ -35,13 +35,20 @@ var loss = []Duty{
 	},
 	{
 		ID:      "HD20-release-closes",
-		Clauses: []string{"HD20", "ZS18"},
-		EN: "A release is closed from the application for a replacement, or once its " +
-			"procedure is done",
-		ZH: "申请补卡前或办结补卡手续前可解挂,其后不得解挂",
-		How: "release_closes applied or done by policy; then the card is terminal and no call, " +
+		Clauses: []string{"HD20"},
+		EN:      "A release is closed once the procedure of a replacement is done",
+		ZH:      "办结补卡手续前可解挂,其后不得解挂",
+		How: "release_closes done by policy; then the card is terminal and no call, " +
 			"import or lag undoes it, nor a restored copy that is started with its ledger at hand",
 		Test: "switch/account.TestDuty_HD20_ReleaseClosesWhenTheReplacementIsDone",
+	},
+	{
+		ID:      "ZS18-release-closes",
+		Clauses: []string{"ZS18"},
+		EN:      "A release is closed from the application for a replacement",
+		ZH:      "申请补领新卡前可解挂,其后不得解挂",
+		How:     "release_closes applied by policy; then as above",
+		Test:    "switch/account.TestDuty_ZS18_ReleaseClosesWhenAppliedFor",
 	},
 	{
 		ID:      "HD18-bank-report",
@@ -55,12 +62,20 @@ var loss = []Duty{
 	},
 	{
 		ID:      "HD19-liability-boundary",
-		Clauses: []string{"HD18", "HD19", "ZS17", "WZ17"},
+		Clauses: []string{"HD18", "HD19"},
 		EN:      "Losses are the holder's when they occurred before the boundary of the text",
 		ZH:      "挂失生效前的损失由持卡人承担",
 		How: "a boundary per scheme out of four, judged by service time; what comes after is " +
 			"booked to the late party where its contract clause is named",
 		Test: "switch/liability.TestDuty_HD19_BoundaryIsTheEarlierOfFreezeAndTwoHours",
+	},
+	{
+		ID:      "ZS17-liability-boundary",
+		Clauses: []string{"ZS17", "WZ17"},
+		EN:      "Losses are the holder's when they occurred before the report took effect",
+		ZH:      "挂失办结前的损失由持卡人承担",
+		How:     "the boundary is the report, judged by service time",
+		Test:    "switch/liability.TestDuty_ZS17_WZ17_BoundaryIsTheReport",
 	},
 	{
 		ID:      "ZS17-pre-report",
