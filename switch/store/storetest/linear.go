@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -114,15 +115,12 @@ func (w *world) linearizable(seed uint64) {
 		clients.Go(func() {
 			for range linearOps {
 				in := c.draw()
-				called := time.Since(start).Nanoseconds()
-				out, err := c.do(cards[in.card], in)
-				if err != nil {
+				if err := c.do(cards[in.card], in, start); err != nil {
 					w.Errorf("client %d: %v", k, err)
 					return
 				}
-				histories[k] = append(histories[k], porcupine.Operation{ClientId: k, Input: in,
-					Call: called, Output: out, Return: time.Since(start).Nanoseconds()})
 			}
+			histories[k] = c.history
 		})
 	}
 	clients.Wait()
@@ -141,6 +139,8 @@ type linearClient struct {
 	id    int
 	r     *rand.Rand
 	count uint32
+
+	history []porcupine.Operation
 }
 
 func (c *linearClient) draw() linearInput {
@@ -154,12 +154,20 @@ func (c *linearClient) draw() linearInput {
 	return in
 }
 
-// do executes an operation, trying again after conflicts and faults.
-func (c *linearClient) do(card pan.Token, in linearInput) (linearOutput, error) {
+// do executes an operation, trying again after conflicts and faults, and notes what it did. A
+// debit knows itself again and is one operation however often it is tried. A freeze or release
+// does not: each try that is in doubt is one of its own, which has no end, for it may never have
+// happened.
+func (c *linearClient) do(card pan.Token, in linearInput, start time.Time) error {
 	c.count++
 	try := c.change
 	if in.kind == debit {
 		try = c.debit
+	}
+	called := time.Since(start).Nanoseconds()
+	note := func(out linearOutput, ended int64) {
+		c.history = append(c.history, porcupine.Operation{ClientId: c.id, Input: in, Call: called,
+			Output: out, Return: ended})
 	}
 	for range linearTries {
 		now, err := c.w.s.Load(c.w.ctx, card, nil)
@@ -167,17 +175,21 @@ func (c *linearClient) do(card pan.Token, in linearInput) (linearOutput, error) 
 			continue
 		}
 		if err != nil {
-			return linearOutput{}, err
+			return err
 		}
 		out, done, err := try(card, in, now)
-		if err != nil && !errors.Is(err, store.ErrUnavailable) {
-			return linearOutput{}, err
-		}
-		if err == nil && done {
-			return out, nil
+		switch {
+		case errors.Is(err, store.ErrUnavailable) && in.kind != debit:
+			note(out, math.MaxInt64)
+			called = time.Since(start).Nanoseconds()
+		case err != nil && !errors.Is(err, store.ErrUnavailable):
+			return err
+		case err == nil && done:
+			note(out, time.Since(start).Nanoseconds())
+			return nil
 		}
 	}
-	return linearOutput{}, fmt.Errorf("no answer after %d tries", linearTries)
+	return fmt.Errorf("no answer after %d tries", linearTries)
 }
 
 // linearStateSize is a balance and, for each client, the count of its last debit.
