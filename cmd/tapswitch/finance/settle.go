@@ -2,6 +2,7 @@ package finance
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/ledger/settle/day"
+	"github.com/tapswitch/tapswitch/ledger/settle/fund"
 	"github.com/tapswitch/tapswitch/ledger/settle/journal"
 	"github.com/tapswitch/tapswitch/ledger/settle/pack"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -207,7 +209,9 @@ func fundsCommand(source Source) *cobra.Command {
 	return d.command(&cobra.Command{
 		Use: "funds", Short: "Prove that what cards are owed is at the bank",
 		Long: "Holds what cards are owed, by the last run of the day, against the bank's statements of that " +
-			"day. Exit code 6 when it does not hold: raise the alarm.",
+			"day. Entries that came after that run prove nothing until the day is settled again. What no " +
+			"reference placed is in suspense, named and shown apart. Exit code 6 when it does not hold: " +
+			"raise the alarm.",
 		Example: "  tapswitch settle funds --day 2026-11-21",
 		RunE: func(c *cobra.Command, _ []string) error {
 			date, err := d.date()
@@ -222,17 +226,37 @@ func fundsCommand(source Source) *cobra.Command {
 					}
 					return short
 				}
-				for _, p := range proofs {
-					fmt.Fprintf(c.OutOrStdout(), "%s: cards are owed %s; at the bank %s (books %s), on its way "+
-						"%s, owed to others %s; difference %s; proven %t\n", p.Date,
-						pack.Decimal(p.Purse, p.Currency), pack.Decimal(p.Held, p.Currency),
-						pack.Decimal(p.Books, p.Currency), pack.Decimal(p.DueIn, p.Currency),
-						pack.Decimal(p.Owed, p.Currency), pack.Decimal(p.Difference, p.Currency), p.Proven)
+				for i := range proofs {
+					printProof(c.OutOrStdout(), &proofs[i])
 				}
 				return short
 			})
 		},
 	}, true)
+}
+
+// printProof writes a proof, and below it the bank's entries that no reference placed.
+func printProof(w io.Writer, p *fund.Proof) {
+	yuan := func(amount int64) string { return pack.Decimal(amount, p.Currency) }
+	fmt.Fprintf(w, "%s: cards are owed %s; at the bank %s (books %s), on its way %s, owed to others %s, "+
+		"in suspense %s; difference %s; proven %t", p.Date, yuan(p.Purse), yuan(p.Held), yuan(p.Books),
+		yuan(p.DueIn), yuan(p.Owed), yuan(p.Suspense.Balance), yuan(p.Difference), p.Proven)
+	if p.Unsettled > 0 {
+		fmt.Fprintf(w, "; %d entries are in no run: settle the day again", p.Unsettled)
+	}
+	fmt.Fprintln(w)
+	s := p.Suspense
+	if s.Count == 0 {
+		return
+	}
+	fmt.Fprintf(w, "in suspense, neither the holders' nor ours until a person places it: %d entries of the "+
+		"bank, %s in, %s out\n", s.Count, yuan(s.In), yuan(-s.Out))
+	for _, e := range s.Named {
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", e.Date, e.Account, yuan(e.Amount), e.Ref, e.Info)
+	}
+	if s.Count > len(s.Named) {
+		fmt.Fprintf(w, "  and %d more\n", s.Count-len(s.Named))
+	}
 }
 
 func lintCommand(source Source) *cobra.Command {

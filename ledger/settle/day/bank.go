@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/tapswitch/tapswitch/ledger/settle/chart"
 	"github.com/tapswitch/tapswitch/ledger/settle/clearing"
@@ -16,6 +17,9 @@ import (
 
 // eventStatement keeps a statement of the bank.
 const eventStatement = "bank_statement"
+
+// bankText begins the text of an entry that a statement posts.
+const bankText = "bank: "
 
 // statementBody is what the journal keeps of a statement: its figures and what it posts.
 type statementBody struct {
@@ -58,8 +62,8 @@ func (d *Desk) Bank(text []byte, actor string) (*fund.Statement, error) {
 	}
 	switch {
 	case known && closing != s.Opening:
-		return nil, fmt.Errorf("%w: account %s closed at %d and opens at %d: a statement is missing",
-			ErrBreaks, s.Account, closing, s.Opening)
+		return nil, fmt.Errorf("%w: account %s closed at %s and opens at %s: a statement is missing",
+			ErrBreaks, s.Account, pack.Decimal(closing, s.Currency), pack.Decimal(s.Opening, s.Currency))
 	case stateOf(d.journal.Events(), s.Date) == Certified:
 		return nil, fmt.Errorf("%w: %s is certified", ErrState, s.Date)
 	}
@@ -85,7 +89,7 @@ func (d *Desk) entriesOf(s *fund.Statement, known bool) ([]clearing.Entry, error
 	for i, m := range moves {
 		postings := fund.Posting(s, m, d.Chart, parties)
 		entries = append(entries, clearing.Entry{ID: fmt.Sprintf("bank %s %s %d", s.Account, s.Date, i+1),
-			Text: "bank: " + m.Ref, Currency: s.Currency, Postings: postings[:]})
+			Text: bankText + m.Ref, Currency: s.Currency, Postings: postings[:]})
 	}
 	return entries, nil
 }
@@ -108,7 +112,9 @@ func (d *Desk) ordered() (map[string]string, error) {
 	return parties, nil
 }
 
-// Prove proves the funds of a settled day from its last run and the bank's statements.
+// Prove proves the funds of a settled day from its last run and the bank's statements. Entries
+// that came after that run are in no books: with them nothing is proven until the day is settled
+// again.
 func Prove(
 	dir string, events []journal.Event, c *chart.Chart, date txn.BusinessDate,
 ) ([]fund.Proof, error) {
@@ -123,14 +129,88 @@ func Prove(
 	if err := readJSON(filepath.Join(run, pack.TrialName), &trial); err != nil {
 		return nil, err
 	}
-	var statements []fund.Statement
+	booked := fund.Booked{Unsettled: unsettledTo(events, date)}
 	for _, e := range events {
 		if e.Kind == eventStatement && e.Date == date {
-			statements = append(statements, statementOf(e).Statement)
+			booked.Statements = append(booked.Statements, statementOf(e).Statement)
 		}
 	}
-	if len(statements) == 0 {
+	if len(booked.Statements) == 0 {
 		return nil, errors.Join(fund.ErrShort, fmt.Errorf("no statement of %s was booked", date))
 	}
-	return fund.Prove(date, c, trial, statements)
+	var err error
+	if booked.Suspense, err = inSuspense(events, date); err != nil {
+		return nil, err
+	}
+	return fund.Prove(date, c, trial, booked)
+}
+
+// unsettledTo counts the entries that the last run of a day does not hold: those of the day and
+// of days before that came after their own runs, and runs of days before that came after it, on
+// whose balances it does not rest.
+func unsettledTo(events []journal.Event, date txn.BusinessDate) (n int) {
+	dates, last := map[txn.BusinessDate]bool{date: true}, 0
+	for i, e := range events {
+		if e.Date <= date {
+			dates[e.Date] = true
+		}
+		if e.Kind == eventRun && e.Date == date {
+			last = i
+		}
+	}
+	for d := range dates {
+		n += unsettled(events, d)
+	}
+	for _, e := range events[last:] {
+		if e.Kind == eventRun && e.Date < date {
+			n++
+		}
+	}
+	return n
+}
+
+// inSuspense tells, by currency, the entries of the bank up to a day that no reference placed,
+// less what adjustments placed of them.
+func inSuspense(
+	events []journal.Event, date txn.BusinessDate,
+) (map[txn.Currency]fund.Parked, error) {
+	all := map[txn.Currency]fund.Parked{}
+	for _, e := range events {
+		if e.Kind != eventStatement || e.Date > date {
+			continue
+		}
+		b := statementOf(e)
+		s := all[b.Statement.Currency]
+		for _, entry := range b.Entries {
+			for _, p := range entry.Postings {
+				if p.Account != fund.Suspense || p.Amount == 0 {
+					continue
+				}
+				ref := strings.TrimPrefix(entry.Text, bankText)
+				if err := s.Place(&b.Statement, ref, int64(p.Amount)); err != nil {
+					return nil, fmt.Errorf("suspense of %s: %w", date, err)
+				}
+			}
+		}
+		all[b.Statement.Currency] = s
+	}
+	placed := map[txn.Currency][2]int64{}
+	for _, a := range Adjustments(events) {
+		if a.State != "approved" || a.Date > date {
+			continue
+		}
+		for _, p := range a.Postings {
+			if p.Account == fund.Suspense {
+				of := placed[a.Currency]
+				of[0], of[1] = of[0]+int64(min(p.Amount, 0)), of[1]+int64(max(p.Amount, 0))
+				placed[a.Currency] = of
+			}
+		}
+	}
+	for currency, of := range placed {
+		s := all[currency]
+		s.Settle(of[0], of[1])
+		all[currency] = s
+	}
+	return all, nil
 }

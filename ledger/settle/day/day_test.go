@@ -641,9 +641,14 @@ func TestDuty_SY11_PurseLiabilityEqualsTheMoneyAtTheBank(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proofs, err := prove()
+	proofs, err := Prove(o.o.Dir, o.desk.journal.Events(), o.o.Chart, theDay)
+	if !errors.Is(err, fund.ErrShort) || len(proofs) != 1 || proofs[0].Proven || proofs[0].Unsettled != 2 {
+		t.Errorf("a statement that is in no run: %+v %v", proofs, err)
+	}
+	proofs, err = prove()
 	if err != nil || len(proofs) != 1 || !proofs[0].Proven || proofs[0].Held != 5000 ||
-		proofs[0].Purse != proofs[0].Held+proofs[0].DueIn-proofs[0].Owed || proofs[0].Purse == 0 {
+		proofs[0].Purse != proofs[0].Held+proofs[0].DueIn-proofs[0].Owed-proofs[0].Suspense.Balance ||
+		proofs[0].Purse == 0 || proofs[0].Suspense.In != 1000 || proofs[0].Suspense.Named[0].Ref != "nobody" {
 		t.Errorf("%s: %+v %v", s.Account, proofs, err)
 	}
 	n := len(o.desk.journal.Events())
@@ -656,6 +661,23 @@ func TestDuty_SY11_PurseLiabilityEqualsTheMoneyAtTheBank(t *testing.T) {
 	if _, err := o.desk.Bank(statement("2026-03-02", 4999, 4999), "a"); !errors.Is(err, ErrBreaks) {
 		t.Errorf("an opening that does not follow: %v", err)
 	}
+	// A person says whose it is, the day is settled again, and nothing lies in suspense.
+	a, err := o.desk.Propose(t.Context(), Adjustment{Date: theDay, Maker: "li.na", Text: "form 3",
+		Currency: txn.CNY, Postings: []txn.Posting{{Account: "suspense", Amount: -1000},
+			{Account: "operator/M5", Amount: 1000}}})
+	if err == nil {
+		_, err = o.desk.Decide(a.Seq, "wang.wei", true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proofs, err := Prove(o.o.Dir, o.desk.journal.Events(), o.o.Chart, theDay); err == nil ||
+		proofs[0].Unsettled != 1 {
+		t.Errorf("an adjustment that is in no run: %+v %v", proofs, err)
+	}
+	if proofs, err = prove(); err != nil || proofs[0].Suspense.In != 0 || len(proofs[0].Suspense.Named) != 0 {
+		t.Errorf("placed: %+v %v", proofs, err)
+	}
 	// One fen is gone: the books say 5000, the bank 4999.
 	var trial []chart.Balance
 	dir, _ := LastRun(o.o.Dir, o.desk.journal.Events(), theDay)
@@ -664,7 +686,7 @@ func TestDuty_SY11_PurseLiabilityEqualsTheMoneyAtTheBank(t *testing.T) {
 	}
 	short := *s
 	short.Closing--
-	proofs, err = fund.Prove(theDay, o.o.Chart, trial, []fund.Statement{short})
+	proofs, err = fund.Prove(theDay, o.o.Chart, trial, fund.Booked{Statements: []fund.Statement{short}})
 	if !errors.Is(err, fund.ErrShort) || proofs[0].Difference != -1 {
 		t.Errorf("one fen gone: %+v %v", proofs, err)
 	}

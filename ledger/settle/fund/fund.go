@@ -66,8 +66,8 @@ func (s *Statement) check() error {
 	case len(s.Entries) > EntriesMax:
 		return fmt.Errorf("%w: %d entries, at most %d", ErrStatement, len(s.Entries), EntriesMax)
 	case sum != s.Closing:
-		return fmt.Errorf("%w of %s: opening and entries come to %d, the closing is %d", ErrStatement,
-			s.Account, sum, s.Closing)
+		return fmt.Errorf("%w of %s: opening and entries come to %s, the closing is %s", ErrStatement,
+			s.Account, decimal(sum, s.Currency), decimal(s.Closing, s.Currency))
 	}
 	return nil
 }
@@ -102,6 +102,22 @@ func minor(text, currency string) (int64, error) {
 		n = -n
 	}
 	return n, nil
+}
+
+// decimal writes minor units with the decimals of their currency, as people read them.
+func decimal(amount int64, currency txn.Currency) string {
+	text, sign := strconv.FormatInt(amount, 10), ""
+	if amount < 0 {
+		text, sign = text[1:], "-"
+	}
+	for _, c := range currencies {
+		if c.number == currency && c.decimals > 0 {
+			text = strings.Repeat("0", max(c.decimals+1-len(text), 0)) + text
+			at := len(text) - c.decimals
+			return sign + text[:at] + "." + text[at:]
+		}
+	}
+	return sign + text
 }
 
 // Parse reads a statement: camt.053 when it looks like XML, else CSV.

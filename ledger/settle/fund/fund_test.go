@@ -2,6 +2,7 @@ package fund
 
 import (
 	"errors"
+	"math"
 	"reflect"
 	"strings"
 	"testing"
@@ -125,9 +126,9 @@ func TestProve(t *testing.T) {
 		{Account: "bank/6217", Currency: 156, Closing: -900}, {Account: "funds/A1", Currency: 156,
 			Closing: -100}, {Account: "transit/metro", Currency: 156, Closing: 300}}
 	good := Statement{Account: "6217", Currency: 156, Closing: 900}
-	proofs, err := Prove(20260301, testChart(t), trial, []Statement{good})
+	proofs, err := Prove(20260301, testChart(t), trial, Booked{Statements: []Statement{good}})
 	want := Proof{Date: "2026-03-01", Currency: 156, Purse: 700, Held: 900, Books: 900, DueIn: 100, Owed: 300,
-		Missing: []string{}, Proven: true}
+		Missing: []string{}, Suspense: Parked{Named: []Unplaced{}}, Proven: true}
 	if err != nil || len(proofs) != 1 || !reflect.DeepEqual(proofs[0], want) {
 		t.Errorf("%+v %v", proofs, err)
 	}
@@ -136,13 +137,89 @@ func TestProve(t *testing.T) {
 	other := good
 	other.Account = "1"
 	for name, statements := range map[string][]Statement{"less": {less}, "none": nil, "other": {other}} {
-		if proofs, err := Prove(20260301, testChart(t), trial, statements); !errors.Is(err, ErrShort) ||
+		if proofs, err := Prove(20260301, testChart(t), trial, Booked{Statements: statements}); !errors.Is(err, ErrShort) ||
 			proofs[0].Proven {
 			t.Errorf("%s: %+v %v", name, proofs, err)
 		}
 	}
 	trial[0].Account = "nobody"
-	if _, err := Prove(20260301, testChart(t), trial, nil); !errors.Is(err, chart.ErrAccount) {
+	if _, err := Prove(20260301, testChart(t), trial, Booked{}); !errors.Is(err, chart.ErrAccount) {
 		t.Errorf("an account of no chart: %v", err)
+	}
+}
+
+// What lies in suspense is named and is neither theirs nor ours; what went out of it, an account
+// that the books do not have, and entries after the run leave nothing proven.
+func TestProveSuspense(t *testing.T) {
+	parked := func(in, out int64) map[txn.Currency]Parked {
+		var s Parked
+		day := &Statement{Account: "6217", Date: 20260301}
+		if in != 0 && s.Place(day, "who", in) != nil || out != 0 && s.Place(day, "what", out) != nil {
+			t.Fatal("not placed")
+		}
+		return map[txn.Currency]Parked{156: s}
+	}
+	for name, tt := range map[string]struct {
+		suspense int64 // in the books
+		booked   Booked
+		want     string // of the error, empty for proven
+	}{
+		"came in":       {50, Booked{Suspense: parked(50, 0)}, ""},
+		"went out":      {-50, Booked{Suspense: parked(0, -50)}, "0.50 went out"},
+		"both":          {0, Booked{Suspense: parked(50, -50)}, "0.50 went out"},
+		"of records":    {-20, Booked{}, "0.20 went out"},
+		"unsettled":     {0, Booked{Unsettled: 2}, "2 entries came after the run"},
+		"other account": {0, Booked{Statements: []Statement{{Account: "9", Currency: 156, Closing: 1}}}, "differ"},
+	} {
+		trial := []chart.Balance{{Account: "purse", Currency: 156, Closing: 700},
+			{Account: "bank/6217", Currency: 156, Closing: -700 - tt.suspense},
+			{Account: "suspense", Currency: 156, Closing: tt.suspense}}
+		tt.booked.Statements = append(tt.booked.Statements,
+			Statement{Account: "6217", Currency: 156, Closing: 700 + tt.suspense})
+		proofs, err := Prove(20260301, testChart(t), trial, tt.booked)
+		if len(proofs) != 1 {
+			t.Fatal(name, err)
+		}
+		p := proofs[0]
+		if p.Proven != (tt.want == "") || (err == nil) != p.Proven || err != nil &&
+			(!errors.Is(err, ErrShort) || !strings.Contains(err.Error(), tt.want)) {
+			t.Errorf("%s: %+v %v", name, p, err)
+		}
+		if p.Suspense.Balance != tt.suspense || p.Owed != 0 || p.DueIn != 0 ||
+			len(p.Suspense.Named) != p.Suspense.Count {
+			t.Errorf("%s: %+v", name, p)
+		}
+	}
+}
+
+// A proof names so many entries and counts all; what a person placed is named no more.
+func TestParked(t *testing.T) {
+	var s Parked
+	day := &Statement{Account: "6217", Date: 20260301}
+	for range NamedMax + 1 {
+		if err := s.Place(day, "who", 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.In != 2*(NamedMax+1) || s.Count != NamedMax+1 || len(s.Named) != NamedMax ||
+		s.Named[0] != (Unplaced{"2026-03-01", "6217", Entry{Ref: "who", Amount: 2}}) {
+		t.Errorf("%d of %d: %+v", len(s.Named), s.Count, s.Named[0])
+	}
+	if s.Settle(-2, 9); s.In != 2*NamedMax || s.Out != 0 || s.Count == 0 {
+		t.Errorf("one placed: %+v", s)
+	}
+	if s.Settle(-9999, 0); s.In != 0 || s.Count != 0 || s.Named != nil {
+		t.Errorf("all placed: %+v", s)
+	}
+	if err := errors.Join(s.Place(day, "", math.MaxInt64), s.Place(day, "", 1)); !errors.Is(err, chart.ErrOverflow) {
+		t.Error(err)
+	}
+	for amount, want := range map[int64]string{0: "0.00", 5: "0.05", -5: "-0.05", 123456: "1234.56"} {
+		if got := decimal(amount, 156); got != want {
+			t.Errorf("%d: %s", amount, got)
+		}
+	}
+	if got := decimal(-7, 392); got != "-7" {
+		t.Error(got)
 	}
 }
