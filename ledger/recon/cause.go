@@ -52,7 +52,7 @@ func newJudge(q *Inquiry, cases []*kase) *judge {
 		case OtherDate, OtherTime:
 			j.clock(o.row, t.row)
 		case OursOnly, TheirsOnly:
-			if f := k.one(); f.batch != nil {
+			if f := k.one(); f.batch != nil && !f.row.Free() {
 				f.batch.left[f.side]++
 				f.batch.sum[f.side] += f.row.Amount
 			}

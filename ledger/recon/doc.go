@@ -10,6 +10,10 @@
 // Amounts are int64 minor units with a currency, signed as in the ledger: what a holder pays is
 // positive, what he gets back negative. Instants are Unix milliseconds UTC, 0 where unknown.
 //
+// A row of amount 0 is a ride that a concession paid in full. It is matched like any other, and a
+// pair that differs is a break; but a side that does not list free rides lacks nothing, so one
+// that only the other side has is counted and is none.
+//
 // Everything here is pure: no disk, network, clock or goroutine, and the same rows give the
 // same result in whatever order partitions are looked at. A Matcher and an Inquiry belong to
 // one goroutine, but each side of an Inquiry may be shown its rows by a goroutine of its own.

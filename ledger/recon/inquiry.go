@@ -21,6 +21,7 @@ type Inquiry struct {
 	batches  map[string]*batch
 	claims   []map[uint64][]*finding // by identity
 	asked    bool                    // claims were shown
+	free     [2]int64                // rows of one side alone that move no money
 }
 
 // finding is what is known about one row that is left.
@@ -144,7 +145,7 @@ func (q *Inquiry) See(side Side, r *Row) {
 		return
 	}
 	x.key = batchKey(x.key[:0], r)
-	if b := q.batches[string(x.key)]; b != nil {
+	if b := q.batches[string(x.key)]; b != nil && !r.Free() {
 		b.seen[side]++
 	}
 }
@@ -211,6 +212,10 @@ func agree(a, b *Row) bool {
 	return true
 }
 
+// Free returns, once it has concluded, how many rows of each side the other side does not have
+// and does not miss: they move no money.
+func (q *Inquiry) Free() [2]int64 { return q.free }
+
 // Conclude returns the breaks in order, each with its cause.
 func (q *Inquiry) Conclude() ([]*Break, error) {
 	var cases []*kase
@@ -241,6 +246,10 @@ func (q *Inquiry) Conclude() ([]*Break, error) {
 	j := newJudge(q, cases)
 	breaks := make([]*Break, 0, len(cases))
 	for _, k := range cases {
+		if k.free() {
+			q.free[k.one().side]++
+			continue
+		}
 		breaks = append(breaks, j.judge(k))
 	}
 	return breaks, sortBreaks(q.plan, breaks)
@@ -250,6 +259,11 @@ func (q *Inquiry) Conclude() ([]*Break, error) {
 type kase struct {
 	difference Difference
 	f          [2]*finding
+}
+
+// free reports a row of one side alone that moves no money: no break.
+func (k *kase) free() bool {
+	return (k.difference == OursOnly || k.difference == TheirsOnly) && k.one().row.Free()
 }
 
 func single(f *finding) (both [2]*finding) {

@@ -106,6 +106,10 @@ type Row struct {
 	consumed bool
 }
 
+// Free reports a row that moves no money, as of a ride that a concession pays in full. Where the
+// other side does not list it, nothing is amiss.
+func (r *Row) Free() bool { return r.Amount == 0 && r.Marks&Unreadable == 0 && r.Carried == "" }
+
 // Source gives the rows of one file or one day of a ledger. Not safe for concurrent use; Rows
 // may be called again and then yields the same rows.
 type Source interface {

@@ -26,8 +26,11 @@ type Tally struct {
 	Credit  int64 `json:"credit_amount"`
 }
 
-// Count adds a row's amount.
+// Count adds a row's amount. A free ride moves no money and is in no total.
 func (t *Tally) Count(amount int64) error {
+	if amount == 0 {
+		return nil
+	}
 	n, sum := &t.Debits, &t.Debit
 	if amount < 0 {
 		n, sum, amount = &t.Credits, &t.Credit, -amount

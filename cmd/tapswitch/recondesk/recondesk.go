@@ -301,10 +301,10 @@ func (o *order) print(out io.Writer, res *run.Result, files []run.File, kept *bo
 		return err
 	}
 	tab := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
-	fmt.Fprintf(tab, "plan\t%s\nday\t%s\n\n\trows\tminor\tmatched\tcancelled\tleft\tunreadable\n", res.Plan, res.Date)
+	fmt.Fprintf(tab, "plan\t%s\nday\t%s\n\n\trows\tminor\tmatched\tcancelled\tleft\tfree\tunreadable\n", res.Plan, res.Date)
 	for side, s := range res.Sides {
-		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%d\t%d\t%d\n", recon.Side(side), s.Rows, s.Amount, s.Matched,
-			s.Cancelled, s.Left, s.Held)
+		fmt.Fprintf(tab, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", recon.Side(side), s.Rows, s.Amount, s.Matched,
+			s.Cancelled, s.Left, s.Free, s.Held)
 	}
 	if counts := res.Counts(); len(counts) > 0 {
 		fmt.Fprint(tab, "\ndifference\tcause\tdisagrees\tbreaks\tgap\n")

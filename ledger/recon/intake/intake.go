@@ -2,8 +2,8 @@
 // the ledger, from either warehouse, and the batches that terminals settled.
 //
 // It owns the meaning of a record for reconciliation: which are compared, with which sign, and
-// what ties a reversal to its original. Only approved records that move money are rows; what
-// was declined moved none. Amounts are minor units, positive where the holder pays. A Ledger
+// what ties a reversal to its original. Only approved records that move money, and rides whose
+// fare a concession took away altogether, are rows; what was declined moved none. Amounts are minor units, positive where the holder pays. A Ledger
 // reads beside a switch that is running, holds one record at a time and may be read again;
 // it belongs to one goroutine at a time. Nothing is written.
 package intake
@@ -63,7 +63,7 @@ func (l *Ledger) Rows(ctx recon.Context, yield func(*recon.Row) error) error {
 
 // RowOf makes a row of a record; false for one that is not compared.
 func RowOf(r *txn.Record, row *recon.Row) bool {
-	if r.Outcome != txn.Approved || r.Charged == 0 || r.Kind.IsMarker() {
+	if r.Outcome != txn.Approved || r.Charged == 0 && r.FullFare <= 0 || r.Kind.IsMarker() {
 		return false
 	}
 	*row = recon.Row{Amount: int64(r.Charged), Currency: r.Currency, At: r.ServiceAt,

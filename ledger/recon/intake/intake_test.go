@@ -50,6 +50,8 @@ func TestLedger(t *testing.T) {
 	late.Offline, late.Liability = true, txn.LiabilityOpen
 	copy(late.Settled[:], "1121")
 	load := record(t, 6, txn.BankLoad, -800)
+	free := record(t, 7, txn.MetroExit, 0) // a senior's ride: the concession pays all of it
+	free.FullFare = 400
 
 	w, err := local.Open(local.Options{Dir: t.TempDir()})
 	if err != nil {
@@ -58,7 +60,7 @@ func TestLedger(t *testing.T) {
 	defer w.Close()
 	marker := txn.Record{Version: txn.RecordVersion, Kind: txn.EpochMarker, Outcome: txn.Approved,
 		Position: txn.Position{Epoch: 1}}
-	all := []txn.Record{marker, purchase, declined, undo, held, late, load}
+	all := []txn.Record{marker, purchase, declined, undo, held, late, load, free}
 	if err := w.Append(context.Background(), all); err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +76,7 @@ func TestLedger(t *testing.T) {
 	for _, r := range rows {
 		amounts = append(amounts, r.Amount)
 	}
-	if !slices.Equal(amounts, []int64{500, -500, 700, 800}) {
+	if !slices.Equal(amounts, []int64{500, -500, 700, 800, 0}) {
 		t.Fatalf("%v", amounts)
 	}
 	if a, b := rows[0], rows[1]; a.Text[recon.Chain] != b.Text[recon.Chain] || a.Text[recon.Chain] == "" ||

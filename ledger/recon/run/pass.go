@@ -14,6 +14,11 @@ import (
 // passes applies the rules one after the other and returns what is left.
 func (r *running) passes(ctx context.Context) (left [2][]*recon.Row, err error) {
 	r.sums = make([]RuleSums, len(r.Plan.Rules))
+	for side := range r.free {
+		if r.free[side], err = r.spill(fmt.Sprintf("free%d", side)); err != nil {
+			return left, err
+		}
+	}
 	from := r.all
 	for i := range r.Plan.Rules {
 		r.sums[i].Rule = r.Plan.Rules[i].Name
@@ -37,6 +42,9 @@ func (r *running) passes(ctx context.Context) (left [2][]*recon.Row, err error) 
 			}
 		}
 		from, left = p.to, p.left
+	}
+	if err := r.takeFree(ctx, &left); err != nil {
+		return left, err
 	}
 	for side := range left {
 		slices.SortFunc(left[side], byPlace)
@@ -139,8 +147,21 @@ func (p *pass) hand(left [2][]*recon.Row) error {
 	return nil
 }
 
-// keepLeft copies rows out of their partition, which is much greater.
+// keepLeft copies rows out of their partition, which is much greater. Those of no amount go to
+// disk: a side that lists no free rides leaves all of the other side's.
 func (p *pass) keepLeft(side int, rows []*recon.Row) error {
+	var money []*recon.Row
+	for _, row := range rows {
+		if !row.Free() {
+			money = append(money, row)
+		} else if err := p.free[side].add(int(row.Line%partitions), row); err != nil {
+			return err
+		}
+	}
+	return p.keepMoney(side, money)
+}
+
+func (p *pass) keepMoney(side int, rows []*recon.Row) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := len(p.left[side]) + len(rows); n > recon.BreaksMax {
@@ -148,14 +169,19 @@ func (p *pass) keepLeft(side int, rows []*recon.Row) error {
 			recon.ErrTooManyBreaks, recon.BreaksMax, recon.Side(side), p.Plan.Name)
 	}
 	for _, row := range rows {
-		clone := *row
-		for f, t := range row.Text {
-			clone.Text[f] = strings.Clone(t)
-		}
-		clone.Carried = strings.Clone(row.Carried)
-		p.left[side] = append(p.left[side], &clone)
+		p.left[side] = append(p.left[side], kept(row))
 	}
 	return nil
+}
+
+// kept copies a row with all of its texts.
+func kept(row *recon.Row) *recon.Row {
+	clone := *row
+	for f, t := range row.Text {
+		clone.Text[f] = strings.Clone(t)
+	}
+	clone.Carried = strings.Clone(row.Carried)
+	return &clone
 }
 
 // tally adds up the matches of one partition before it takes the lock.
@@ -221,7 +247,7 @@ func (r *running) conclude(ctx context.Context, left [2][]*recon.Row) error {
 			s.Left++
 			s.LeftBy += row.Amount
 		}
-		if s.Rows != s.Matched+s.Cancelled+s.Left+s.Held || s.Amount != s.MatchedBy+s.LeftBy {
+		if s.Rows != s.Matched+s.Cancelled+s.Left+s.Free+s.Held || s.Amount != s.MatchedBy+s.LeftBy {
 			panic(fmt.Sprintf("run: internal error: %s has %d rows of %d, but %+v", recon.Side(side),
 				s.Rows, s.Amount, *s))
 		}
@@ -234,6 +260,10 @@ func (r *running) conclude(ctx context.Context, left [2][]*recon.Row) error {
 	breaks, err := q.Conclude()
 	if err != nil {
 		return err
+	}
+	for side, free := range q.Free() {
+		r.result.Sides[side].Left -= free
+		r.result.Sides[side].Free += free
 	}
 	r.result.Breaks = append(r.result.Breaks, breaks...)
 	for _, b := range breaks {

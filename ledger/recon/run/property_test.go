@@ -117,7 +117,7 @@ func names(breaks []*recon.Break) (all []string) {
 func balanced(t *rapid.T, res *run.Result) {
 	t.Helper()
 	for side, s := range res.Sides {
-		if s.Rows-s.Held != s.Matched+s.Cancelled+s.Left {
+		if s.Rows-s.Held != s.Matched+s.Cancelled+s.Left+s.Free {
 			t.Fatalf("side %d: %+v: rows are not those matched, cancelled and left", side, s)
 		}
 		if s.Cancelled == 0 && s.Amount != s.MatchedBy+s.LeftBy {

@@ -52,8 +52,8 @@ type Result struct {
 	Accounts []recon.Account `json:"-"`
 }
 
-// SideSums are the control totals of one side: what was read is what was matched, cancelled
-// and left.
+// SideSums are the control totals of one side: what was read is what was matched, cancelled,
+// left, free (of no amount, and not with the other side) and unreadable.
 type SideSums struct {
 	Rows      int64 `json:"rows"`
 	Amount    int64 `json:"amount"`
@@ -63,6 +63,7 @@ type SideSums struct {
 	Cancelled int64 `json:"cancelled"`
 	Left      int64 `json:"left"`
 	LeftBy    int64 `json:"left_amount"`
+	Free      int64 `json:"free"`
 	Held      int64 `json:"unreadable"`
 }
 
@@ -151,6 +152,7 @@ type running struct {
 	all    [2]*spill // every row, by the first rule's key
 	spills []*spill
 	third  *spill
+	free   [2]*spill // rows of no amount that no rule matched
 	names  [2][]string
 	held   [2][]*recon.Row
 	result *Result
