@@ -98,8 +98,9 @@ func (o *order) cashLoad(ctx context.Context) answer {
 		return answer{code: txn.NoRoute.Text().Field39}
 	}
 	r := o.purseRequest(txn.Load)
-	r.Untimed = true // copies differ in the time of receipt only
+	r.Untimed, r.RepeatMax = true, repeatMax // copies differ in the time of receipt only
 	a := o.sw.step(ctx, r)
+	o.noteOld(a)
 	if a.Err != nil {
 		o.sw.fault("cash load", a.Err)
 		return answer{none: true}

@@ -21,6 +21,18 @@ const (
 	counterLoad     = 1 << 29 // the load of a purse that a bank paid for
 )
 
+// How old a transaction may be that a message names by its id. A terminal counts batches and
+// trace numbers from 1 again when it was exchanged or lost its memory: its ids are then those
+// of other transactions. A till repeats what had no answer before its next transaction, at the
+// latest when the shop opens the next morning: beyond repeatMax an equal id is another
+// transaction, is answered 94 and goes to nobody. A reversal waits in a till that was switched
+// off for a weekend or a holiday, and money is taken for nothing until it comes: reverseMax.
+// By the switch's clock, against the time at which the card's state took it up.
+const (
+	repeatMax  = txn.Millis(24 * time.Hour / time.Millisecond)
+	reverseMax = 7 * repeatMax
+)
+
 // order is one message on its way through the switch. It belongs to one goroutine at a time,
 // and is used again.
 type order struct {
@@ -242,6 +254,10 @@ func (o *order) request(kind txn.Kind, work txn.BankWork) *txn.Request {
 		Currency: o.currency(), Amount: txn.Minor(o.sum.Amount), Original: o.original,
 		Offline: o.ask.Advice && o.ask.Kind == txn.BankPurchase,
 		STAN:    o.sum.STAN, ServiceAt: o.now, ReceivedAt: o.now, Bank: &o.stepWork,
+		RepeatMax: repeatMax,
+	}
+	if kind == txn.BankReversal {
+		o.step.RepeatMax = reverseMax
 	}
 	return &o.step
 }

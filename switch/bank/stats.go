@@ -11,6 +11,7 @@ type Stats struct {
 	BadMAC     atomic.Int64
 	Copies     atomic.Int64 // repeats that waited for the first copy
 	Replays    atomic.Int64 // repeats that were answered out of the card's memory
+	OldIDs     atomic.Int64 // ids of transactions too old to be repeated: refused
 	Approved   atomic.Int64
 	Declined   atomic.Int64
 	Redirected atomic.Int64 // went another way, since nothing left on the first
@@ -39,7 +40,8 @@ func (s *Stats) Each(f func(name string, value int64)) {
 	}{
 		{"in", &s.In}, {"out", &s.Out}, {"refused", &s.Refused}, {"unanswered", &s.Unanswered},
 		{"bad_format", &s.BadFormat}, {"bad_mac", &s.BadMAC}, {"copies", &s.Copies},
-		{"replays", &s.Replays}, {"approved", &s.Approved}, {"declined", &s.Declined},
+		{"replays", &s.Replays}, {"old_ids", &s.OldIDs}, {"approved", &s.Approved},
+		{"declined", &s.Declined},
 		{"redirected", &s.Redirected}, {"doubts", &s.Doubts}, {"expired", &s.Expired},
 		{"reversals", &s.Reversals}, {"late", &s.Late}, {"told", &s.Told}, {"waiting", &s.Waiting},
 		{"dead", &s.Dead}, {"signatures", &s.Signatures}, {"forwarded", &s.Forwarded},

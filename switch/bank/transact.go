@@ -73,6 +73,7 @@ func (o *order) transactOnce(ctx context.Context) answer {
 	}
 	way := o.route()
 	a := o.begin(ctx, way)
+	o.noteOld(a)
 	if a.Bank != nil {
 		o.taken = a.Bank.At
 	}
@@ -398,6 +399,7 @@ func (o *order) reverse(ctx context.Context) answer {
 	work.Sealed = o.seal()
 	r := o.request(txn.BankReversal, work)
 	a := o.sw.step(ctx, r)
+	o.noteOld(a)
 	if a.Err != nil {
 		o.sw.fault("reversal", a.Err)
 		return answer{none: true} // the terminal says it again
@@ -429,6 +431,18 @@ func (o *order) reverseCash(ctx context.Context) answer {
 	}
 	o.sw.stats.Reversals.Add(1)
 	return answer{code: codeFor(a.Decision, [2]byte{})}
+}
+
+// noteOld tells the operator what 94 cannot tell the shop: which terminal counts from the
+// beginning again.
+func (o *order) noteOld(a engine.Answer) {
+	if a.Err != nil || a.Decision.Reason != txn.IDTooOld {
+		return
+	}
+	o.sw.stats.OldIDs.Add(1)
+	o.sw.log.Warn("terminal uses the number of an old transaction again: refused with 94, not "+
+		"repeated; settle and begin the terminal's next batch, with a batch number above all "+
+		"before", "request", o.id.String(), "stan", o.sum.STAN)
 }
 
 // fault notes that something of the switch itself failed.

@@ -132,6 +132,8 @@ func (d *bankDecider) repeated(b *card.BankTxn) {
 		d.refuse(txn.OriginalReversed)
 	case b.Fingerprint != d.fp:
 		d.refuse(txn.IDReused)
+	case tooOld(d.r, b.At, d.now):
+		d.refuse(txn.IDTooOld)
 	default:
 		d.show(b)
 		d.out.Decision.Replay = true
@@ -596,6 +598,8 @@ func (d *bankDecider) reverse() {
 	switch {
 	case b.Tombstone:
 		d.refuse(txn.OriginalUnknown)
+	case b.ID == d.r.Original && tooOld(d.r, b.At, d.now):
+		d.refuse(txn.IDTooOld)
 	case b.Phase == card.Declined, b.Phase == card.Reversed, b.Phase == card.Reversing,
 		b.Phase == card.Dead && b.Reason != txn.ReasonNone:
 		d.out.Decision.Replay = true // there is nothing to undo

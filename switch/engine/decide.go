@@ -188,6 +188,8 @@ func (d *decider) replayed() bool {
 			BalanceAfter: d.v.Card.Balance, Replay: true}
 	case m.Fingerprint != d.fp:
 		d.out.Decision = txn.Decision{Outcome: txn.Declined, Reason: txn.IDReused}
+	case tooOld(d.r, m.DecidedAt, d.now):
+		d.out.Decision = txn.Decision{Outcome: txn.Declined, Reason: txn.IDTooOld}
 	default:
 		d.out.Decision = answer(m)
 		d.out.Decision.Replay = true
@@ -197,6 +199,11 @@ func (d *decider) replayed() bool {
 		}
 	}
 	return true
+}
+
+// tooOld reports whether what r names by its id was decided longer ago than r may refer to.
+func tooOld(r *txn.Request, decided, now txn.Millis) bool {
+	return r.RepeatMax > 0 && now-decided >= r.RepeatMax
 }
 
 // answer returns the decision that m stores.

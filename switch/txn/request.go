@@ -86,6 +86,10 @@ type Request struct {
 	// Untimed says that the sender gave no service time: ServiceAt is that of receipt, and
 	// differs between the copies of a request.
 	Untimed bool
+	// RepeatMax is how old what a request repeats, or reverses by its id, may be; zero without
+	// limit. What is older is refused with IDTooOld: a sender whose numbers began again uses ids
+	// that it used before, and means another request.
+	RepeatMax Millis
 	// Bank is set for the kinds of a bank card, nil for all others.
 	Bank *BankWork
 }
