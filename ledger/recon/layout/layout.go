@@ -71,6 +71,7 @@ type column struct {
 	format   pattern
 	decimals int
 	point    bool
+	mark     string // before the decimals; empty for a point
 	group    string
 	pad      string
 	last     int
@@ -186,6 +187,7 @@ func (d *reading) column(n *yaml.Node) *column {
 		"format":   d.text(&format),
 		"decimals": d.integer(&c.decimals, 0, 2),
 		"point":    d.boolean(&c.point), "group": d.text(&c.group), "pad": d.text(&c.pad),
+		"mark": d.oneOf(&c.mark, ".", ","),
 		"last": d.integer(&c.last, 1, 100), "first": d.integer(&c.first, 1, 100),
 		"optional": d.boolean(&c.optional), "is": d.text(&c.is),
 		"map": d.dictionary(&c.words, mapMax),
@@ -209,6 +211,12 @@ func (d *reading) column(n *yaml.Node) *column {
 		}
 	case format != "":
 		d.fault(n, "column to %s has no format: it is no date or time", c.to)
+	}
+	if c.mark != "" {
+		c.point = true
+	}
+	if c.point && c.group == c.markOf() {
+		d.fault(n, "column to %s: %q stands before the decimals and between groups", c.to, c.group)
 	}
 	for from, to := range c.words {
 		if c.to == toSign && to != "+" && to != "-" {

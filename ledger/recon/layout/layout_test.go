@@ -395,6 +395,34 @@ func TestAmountsSurvive(t *testing.T) {
 	})
 }
 
+// Amounts of French and German banks have a decimal comma; what is no amount is told with what is
+// wanted, and nothing that may be a card number is shown.
+func TestDecimalComma(t *testing.T) {
+	for _, tt := range []struct{ column, text, want string }{
+		{`mark: ","`, `"1,60"`, "160"}, {`mark: ","`, `"-1,6"`, "-160"}, {`mark: ","`, `12`, "1200"},
+		{`mark: ",", group: "."`, `"1.234.567,89"`, "123456789"}, {`mark: "."`, `1.60`, "160"},
+		{`mark: ","`, `1.60`, `amount is no amount: "1.60", want digits with "," before up to 2 decimals (mark: ",")`},
+		{`point: true`, `"1,60"`, `"1,60", want digits with "." before up to 2 decimals (point: true; mark: "," for`},
+		{`decimals: 2`, `1.60`, `"1.60", want digits alone, the last 2`},
+		{`mark: ","`, `6222 0212 3456 7890`, "a text of 19 bytes, want"},
+		{`mark: ",", group: ","`, `1`, "stands before the decimals and between groups"},
+		{`mark: ";"`, `1`, "want one of ., ,"},
+	} {
+		l, err := layout.Read("x.yaml", []byte("layout: x\nformat: csv\nencoding: utf-8\non_error: refuse\n"+
+			"header: true\nrecords: [{role: detail, columns: [{to: amount, name: a, "+tt.column+"}]}]\n"))
+		got := fmt.Sprint(err)
+		if err == nil {
+			rows, err := read(file(l, []byte("a\n"+tt.text+"\n")))
+			if got = fmt.Sprint(err); err == nil {
+				got = fmt.Sprint(rows[0].Amount)
+			}
+		}
+		if !strings.Contains(got, tt.want) || strings.Contains(got, "7890") {
+			t.Errorf("%s of %s: %s, want %s", tt.text, tt.column, got, tt.want)
+		}
+	}
+}
+
 // A stopped run stops the file.
 func TestFileStops(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())

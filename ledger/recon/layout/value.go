@@ -3,8 +3,10 @@ package layout
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
@@ -22,9 +24,58 @@ var (
 	errEncoding = errors.New("is not in the encoding of the layout")
 )
 
+// shownMax is the longest text that a message shows of an amount. A longer one, or one with as many
+// digits as a card number has, is not shown: it may be one.
+const shownMax, shownDigitsMax = 24, 11
+
 // parseAmount reads an amount: an optional sign before or behind, digits with the column's
-// separator of groups, and a decimal point or implied decimals.
+// separator of groups, and a decimal mark or implied decimals. The error says which form is wanted
+// and what stands there.
 func (c *column) parseAmount(s string) (int64, error) {
+	v, err := c.amountOf(s)
+	if err == nil {
+		return v, nil
+	}
+	shown := fmt.Sprintf("a text of %d bytes", len(s))
+	n := 0
+	for _, r := range s {
+		if unicode.IsDigit(r) {
+			n++
+		}
+	}
+	if len(s) <= shownMax && n <= shownDigitsMax {
+		shown = strconv.Quote(s)
+	}
+	return 0, fmt.Errorf("%w: %s, want %s", err, shown, c.amountForm())
+}
+
+// amountForm says how the column's amounts are written.
+func (c *column) amountForm() string {
+	form := fmt.Sprintf("digits alone, the last %d of them decimals (point: true for a decimal mark)",
+		c.decimals)
+	if c.point {
+		form = fmt.Sprintf("digits with %q before up to %d decimals (", c.markOf(), c.decimals)
+		if c.mark == "" {
+			form += `point: true; mark: "," for a decimal comma)`
+		} else {
+			form += fmt.Sprintf("mark: %q)", c.mark)
+		}
+	}
+	if c.group != "" {
+		form += fmt.Sprintf(" and groups apart by %q", c.group)
+	}
+	return form
+}
+
+// markOf is what stands before the decimals.
+func (c *column) markOf() string {
+	if c.mark == "" {
+		return "."
+	}
+	return c.mark
+}
+
+func (c *column) amountOf(s string) (int64, error) {
 	negative := false
 	switch {
 	case strings.HasPrefix(s, "-"), strings.HasPrefix(s, "+"):
@@ -32,7 +83,7 @@ func (c *column) parseAmount(s string) (int64, error) {
 	case strings.HasSuffix(s, "-"), strings.HasSuffix(s, "+"):
 		negative, s = s[len(s)-1] == '-', s[:len(s)-1]
 	}
-	whole, rest, _ := strings.Cut(s, ".")
+	whole, rest, _ := strings.Cut(s, c.markOf())
 	if !c.point && len(whole) != len(s) || len(rest) > c.decimals && strings.Trim(rest[c.decimals:], "0") != "" {
 		return 0, errAmount
 	}
