@@ -89,3 +89,58 @@ func TestE2EBankTwoNumbers(t *testing.T) {
 		t.Errorf("%d messages went to the bank, want 2", n)
 	}
 }
+
+// TestE2EBankAnswerOfAnother: an approval of another card, currency or processing code answers
+// nothing. It is dropped and counted, and the bank is told to undo what it may have done; one
+// that does not repeat them is an answer.
+func TestE2EBankAnswerOfAnother(t *testing.T) {
+	t.Parallel()
+	w, fake := newFakeTown(t, func(f *bankFile) { f.links[0]["timeout"] = "1s" })
+	w.start()
+	says := map[int64]func(*message.Message) error{
+		100: func(a *message.Message) error { return a.SetPAN(w.cards[200]) },
+		200: func(a *message.Message) error { return a.SetText(49, "840") },
+		300: func(a *message.Message) error { return a.SetDigits(3, "200000") },
+		400: func(a *message.Message) error {
+			for _, n := range []int{2, 3, 49} {
+				a.Unset(n)
+			}
+			return nil
+		},
+	}
+	fake.answer(func(m *message.Message) []byte {
+		if m.MTI().Class() == message.Reversal {
+			return fake.approve(m)
+		}
+		amount, _ := m.Amount()
+		return fake.reply(m, says[amount])
+	})
+	l := w.till(1)
+	for i, minor := range []int64{100, 200, 300} {
+		before := w.link("b0").Figures.Wrong
+		l.want(l.sale(pos.Purchase, i, minor, nil), "98")
+		if n := w.link("b0").Figures.Wrong; n != before+1 {
+			t.Errorf("%d: %d wrong answers were counted, want %d", minor, n, before+1)
+		}
+	}
+	l.want(l.sale(pos.Purchase, 3, 400, nil), "00")
+	w.settled()
+	if n := fake.seen(message.Reversal); n != 3 {
+		t.Errorf("told %d times to undo it, want 3", n)
+	}
+}
+
+// TestE2EBankAdministrativeRequest: what asks for something that nobody defined is refused; it
+// is not thanked for as the notice of a chip's script is.
+func TestE2EBankAdministrativeRequest(t *testing.T) {
+	t.Parallel()
+	w := newBankTown(t, bankPlan{})
+	l := w.till(1)
+	s := l.sale(pos.Purchase, 1, 1_000, nil)
+	l.want(s, "00")
+	m := l.notice(500, s.card, s)
+	m.SetMTI(0x0600)
+	if a := l.ask(m); a.MTI() != 0x0610 || a.ResponseCode() != "12" {
+		t.Errorf("0600: %v %s, want 0610 with 12", a.MTI(), a.ResponseCode())
+	}
+}

@@ -198,7 +198,7 @@ func (p outbound) Classify(frame []byte) (link.Kind, link.Key, error) {
 }
 
 // key is what ties an answer to its request: trace number, reference, terminal, time,
-// acquirer and amount.
+// acquirer and amount, and what it repeats of card number, processing code and currency.
 func (l *outlet) key(v *message.View, sum *message.Summary) link.Key {
 	k := link.Key{Class: uint8(sum.MTI.Class()), STAN: sum.STAN, RRN: sum.RRN,
 		Terminal: sum.Terminal, Time: sum.Sent}
@@ -206,8 +206,23 @@ func (l *outlet) key(v *message.View, sum *message.Summary) link.Key {
 		var room [40]byte
 		k.Rest = l.rest(v.Append(room[:0], 32), sum.Amount)
 		k.AnyRest = sum.MTI.IsResponse() && string(sum.Response[:]) == codePartial
+		if v.Has(2) {
+			k.Said[0] = l.said(room[:0], sum.PAN.Digits())
+		}
+		if v.Has(3) {
+			k.Said[1] = l.said(room[:0], string(sum.ProcessingCode[:]))
+		}
+		if v.Has(49) {
+			currency := number(v.Append(room[:0], 49))
+			k.Said[2] = l.said(room[:0], strconv.Itoa(int(currency)))
+		}
 	}
 	return k
+}
+
+// said digests what stands in Key.Said; never 0.
+func (l *outlet) said(room []byte, value string) uint64 {
+	return maphash.Bytes(l.seed, append(room, value...)) | 1
 }
 
 // rest digests what of a message stands in Key.Rest; it uses the room behind acquirer.
@@ -544,6 +559,11 @@ func (c *composer) key() link.Key {
 	if _, ok := c.l.spec.Field(37); !ok {
 		k.RRN = [12]byte{}
 	}
+	k.Said[0] = c.l.said(room[:0], c.o.number.Digits())
+	if c.o.view.Has(3) {
+		k.Said[1] = c.l.said(room[:0], string(c.o.sum.ProcessingCode[:]))
+	}
+	k.Said[2] = c.l.said(room[:0], strconv.Itoa(int(c.o.currency())))
 	return k
 }
 

@@ -132,6 +132,9 @@ func Of(d message.Dialect, sum *message.Summary) Ask {
 		}
 		return Ask{Action: Upload}
 	case message.Administrative:
+		if first != message.AdministrativeAdvice {
+			return Ask{} // it wants something, and nobody has defined what
+		}
 		return Ask{Action: Tell}
 	case message.Authorization, message.Financial:
 		if d == message.POS {

@@ -47,6 +47,7 @@ func TestTerminals(t *testing.T) {
 		{0x0320, "", "", "00", "207", intent.UploadEnd, txn.KindNone, false},
 		{0x0300, "", "", "00", "201", intent.Unknown, txn.KindNone, false},
 		{0x0620, "", "", "00", "951", intent.Tell, txn.KindNone, false},
+		{0x0600, "", "", "00", "951", intent.Unknown, txn.KindNone, false},
 		{0x0800, "", "", "00", "003", intent.SignOn, txn.KindNone, false},
 		{0x0820, "", "", "00", "002", intent.SignOff, txn.KindNone, false},
 		{0x0820, "", "", "00", "301", intent.Echo, txn.KindNone, false},

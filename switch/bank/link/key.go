@@ -22,20 +22,35 @@ type Key struct {
 	// AnyRest, in an answer, says that it need not repeat Rest: it approves another amount,
 	// which its caller judges.
 	AnyRest bool
+	// Said are digests of what an answer need not repeat, and repeats as it was when it does:
+	// card number, processing code, currency. Zero is one that the message does not carry.
+	Said [3]uint64
 }
 
 // Accepts reports whether an answer with the given key answers the request with key k:
-// class and trace number are equal, and so is every other field that the request carries.
-// A field that only the answer carries (a host gave the reference number) is not compared.
+// class and trace number are equal, and so is every other field that the request carries, of
+// Said what both carry. A field that only the answer carries (a host gave the reference number)
+// is not compared.
 func (k Key) Accepts(answer Key) bool {
 	return k.Class == answer.Class && k.STAN == answer.STAN &&
 		(k.RRN == [12]byte{} || k.RRN == answer.RRN) &&
 		(k.Terminal == [8]byte{} || k.Terminal == answer.Terminal) &&
 		(k.Time == [10]byte{} || k.Time == answer.Time) &&
-		(k.Rest == 0 || answer.AnyRest || k.Rest == answer.Rest)
+		(k.Rest == 0 || answer.AnyRest || k.Rest == answer.Rest) && k.agrees(answer)
 }
 
-// overlaps reports whether some answer could fit both keys.
+// agrees reports whether what both keys have in Said is the same.
+func (k Key) agrees(o Key) bool {
+	for i, v := range k.Said {
+		if v != 0 && o.Said[i] != 0 && v != o.Said[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// overlaps reports whether some answer could fit both keys: one without Said fits whatever
+// they have there.
 func (k Key) overlaps(o Key) bool {
 	return k.Class == o.Class && k.STAN == o.STAN &&
 		(k.RRN == o.RRN || k.RRN == [12]byte{} || o.RRN == [12]byte{}) &&

@@ -13,7 +13,8 @@ func keys() *rapid.Generator[Key] {
 		some := func(name string) byte { return rapid.ByteRange(0, 2).Draw(t, name) }
 		return Key{Class: 1 + some("class"), STAN: 1 + uint32(some("stan")),
 			RRN: [12]byte{some("rrn")}, Terminal: [8]byte{some("terminal")},
-			Time: [10]byte{some("time")}, Rest: uint64(some("rest"))}
+			Time: [10]byte{some("time")}, Rest: uint64(some("rest")),
+			Said: [3]uint64{uint64(some("card")), uint64(some("code")), uint64(some("currency"))}}
 	})
 }
 
@@ -51,6 +52,22 @@ func TestEveryFieldOfAKeyCounts(t *testing.T) {
 	bare := Key{Class: 2, STAN: 7}
 	if !bare.Accepts(full) || full.Accepts(bare) || !bare.overlaps(full) {
 		t.Error("absent fields are compared")
+	}
+}
+
+// An answer that names another card, processing code or currency answers nothing; one that
+// names none does.
+func TestAnswersSayTheSame(t *testing.T) {
+	full := Key{Class: 2, STAN: 7, Said: [3]uint64{1, 2, 3}}
+	for i := range full.Said {
+		other, silent := full, full
+		other.Said[i], silent.Said[i] = 9, 0
+		if full.Accepts(other) {
+			t.Errorf("%d: another one is accepted", i)
+		}
+		if !full.Accepts(silent) || !silent.Accepts(full) || !full.overlaps(other) {
+			t.Errorf("%d: one that is not there is compared", i)
+		}
 	}
 }
 
