@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/sim/pos"
@@ -143,4 +144,43 @@ func TestE2EBankAdministrativeRequest(t *testing.T) {
 	if a := l.ask(m); a.MTI() != 0x0610 || a.ResponseCode() != "12" {
 		t.Errorf("0600: %v %s, want 0610 with 12", a.MTI(), a.ResponseCode())
 	}
+}
+
+// TestE2EBankRefundOfAnother: the bank is told how the terminal names the original of a refund
+// that the switch does not remember, also when the refund is told again.
+func TestE2EBankRefundOfAnother(t *testing.T) {
+	t.Parallel()
+	w, fake := newFakeTown(t, func(f *bankFile) {
+		f.links[0]["originals"], f.links[0]["timeout"] = 63, "1s"
+	})
+	w.start()
+	told := make(chan string, 8)
+	first := true
+	fake.answer(func(m *message.Message) []byte {
+		named, _ := m.Text(63)
+		told <- named
+		if first {
+			first = false
+			return nil // the switch tells it again
+		}
+		return fake.approve(m)
+	})
+	l := w.till(1)
+	s := l.sale(pos.Refund, 1, 1_000, nil)
+	s.change = func(m *message.Message) {
+		digits, err := message.Original{Batch: "000042", STAN: "000317", Date: "0301"}.Digits()
+		l.no(err, m.SetText(37, "506009000317"), m.SetDigits(61, digits))
+	}
+	l.say(l.request(s))
+	for i := range 2 {
+		select {
+		case got := <-told:
+			if want := "506009000317" + "0000420003170301"; got != want {
+				t.Errorf("message %d names %q, want %q", i, got, want)
+			}
+		case <-time.After(tillMax):
+			t.Fatal("the bank was not told")
+		}
+	}
+	w.settled()
 }

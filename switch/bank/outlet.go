@@ -68,6 +68,10 @@ func (s *Switch) newOutlet(ctx context.Context, cfg *Link) (*outlet, error) {
 		return nil, err
 	}
 	l.keys = l.desk.Keys
+	if _, ok := l.spec.Field(cfg.Originals); cfg.Originals != 0 && !ok {
+		return nil, fmt.Errorf("%w: originals: spec %s has no field %d", ErrConfig, cfg.Spec,
+			cfg.Originals)
+	}
 	if cfg.Reconcile.At != "" && !l.reconciles() {
 		return nil, fmt.Errorf("%w: spec %s has no fields of totals to reconcile with", ErrConfig,
 			cfg.Spec)
@@ -423,7 +427,7 @@ func (c *composer) write() error {
 	if t.private {
 		c.copy(35, 36)
 	}
-	c.put(37, t.rrn[:])
+	c.put(37, c.reference())
 	c.authCode()
 	c.copy(41, 42, 43, 49)
 	if !o.view.Has(49) {
@@ -434,11 +438,20 @@ func (c *composer) write() error {
 			return err
 		}
 	}
+	if n := c.originals(); n != 0 && n < 55 {
+		c.nameOriginal()
+	}
 	if t.private || t.chip {
 		c.copy(55)
 	}
-	if t.original != nil && t.original.STAN != 0 {
+	if c.originals() > 55 {
+		c.nameOriginal()
+	}
+	switch {
+	case t.original != nil && t.original.STAN != 0:
 		c.elements()
+	case c.elsewhere():
+		c.copy(90)
 	}
 	return nil
 }
@@ -553,7 +566,7 @@ func eleven(id []byte) string {
 // key is the key of the answer.
 func (c *composer) key() link.Key {
 	var room [40]byte
-	k := link.Key{Class: uint8(c.t.mti.Class()), STAN: c.t.stan, RRN: c.t.rrn,
+	k := link.Key{Class: uint8(c.t.mti.Class()), STAN: c.t.stan, RRN: [12]byte(c.reference()),
 		Terminal: c.o.sum.Terminal, Time: c.t.sent,
 		Rest: c.l.rest(append(room[:0], c.acqu...), c.o.sum.Amount)}
 	if _, ok := c.l.spec.Field(37); !ok {

@@ -39,6 +39,13 @@ func (o *order) seal() []byte {
 	if o.ask.Kind == txn.BankLoad && o.view.Has(62) {
 		w.Copy(&o.view, 62) // whose purse is loaded
 	}
+	if o.ask.Kind == txn.BankRefund { // it is told again, and how it names its original
+		for _, n := range [...]int{61, 90} {
+			if o.view.Has(n) {
+				w.Copy(&o.view, n)
+			}
+		}
+	}
 	plain, err := w.Finish()
 	if err != nil || len(plain)+o.sw.aead.NonceSize()+o.sw.aead.Overhead() > card.BankSealedMax {
 		return nil

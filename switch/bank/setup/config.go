@@ -169,6 +169,12 @@ type Link struct {
 	// Reconcile has the bank told its totals (0500) and its answer compared with ours. The
 	// spec needs fields 66, 74 to 77 and 86 to 89. Without it, only on command.
 	Reconcile Reconcile `yaml:"reconcile"`
+	// Originals is the private field, such as 63, in which the bank gets how a terminal names
+	// the original of a refund that this switch does not remember: the terminal's field 37 (12
+	// characters, blanks for none) and then the digits of its field 61 (batch, trace number,
+	// day). Default none: a bank that speaks as terminals do has fields 37 and 61 for it, and
+	// field 90 of an acquirer is handed on in any case.
+	Originals int `yaml:"originals"`
 }
 
 // Reconcile says when a bank is told its totals, and which ones.
