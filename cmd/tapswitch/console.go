@@ -83,8 +83,7 @@ func (n *node) consoleOptions() (console.Options, error) {
 	}
 	finance := consolewire.NewFinance(filepath.Join(c.DataDir, financeDir))
 	o.Days, o.Settlements = finance, finance
-	breaks := cmp.Or(c.Console.BreaksDir, filepath.Join(c.DataDir, reconDir))
-	o.Breaks = consolewire.NewBreaks(consolewire.BreaksOptions{Dir: breaks, Work: work,
+	o.Breaks = consolewire.NewBreaks(consolewire.BreaksOptions{Dir: breaksDir(c), Work: work,
 		Today: n.clock.date, Now: n.clock.now})
 	if n.agency != nil {
 		o.Freezes = consolewire.Desk{API: n.agency}
@@ -107,6 +106,11 @@ func (n *node) consoleOptions() (console.Options, error) {
 	return o, nil
 }
 
+// breaksDir is the folder of the breaks that the console shows and "recon" works on.
+func breaksDir(c *config.Config) string {
+	return cmp.Or(c.Console.BreaksDir, filepath.Join(c.DataDir, reconDir))
+}
+
 // cityNames are the names of the city's card and of its parties.
 func (n *node) cityNames() (console.Name, map[string]console.Name) {
 	policy := n.agency.Policy
@@ -122,7 +126,7 @@ func (n *node) cityNames() (console.Name, map[string]console.Name) {
 func (n *node) newPulse() *consolewire.Pulse {
 	return consolewire.NewPulse(consolewire.PulseOptions{
 		Now:    func() time.Time { return n.clock.now().Time() },
-		Counts: n.metrics.decisions,
+		Counts: func() (approved, declined int64) { return n.metrics.decisions(n.gate.Routes()) },
 		Pending: func(ctx context.Context) (pending int64, err error) {
 			all, err := n.hot.Buckets(ctx)
 			for _, b := range all {

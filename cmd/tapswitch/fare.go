@@ -25,3 +25,12 @@ func (s *ledgerSource) Open(ctx context.Context) (warehouse.Reader, func() error
 	}
 	return openReader(ctx, &loaded.Config)
 }
+
+// Book is the folder of the breaks of reconciliation, the one that the console shows.
+func (s *ledgerSource) Book() (string, error) {
+	loaded, err := s.flags.load()
+	if err != nil {
+		return "", err
+	}
+	return breaksDir(&loaded.Config), nil
+}

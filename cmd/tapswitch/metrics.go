@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -69,9 +70,17 @@ func (m *gateMetrics) Staged(_ gate.Route, stages gate.Stages) {
 	}
 }
 
-// decisions counts what was approved and declined since the start.
-func (m *gateMetrics) decisions() (approved, declined int64) {
-	for i := range m.decided {
+// volumeCalls are the calls of terminals that move money or open a ride: the console's volume.
+var volumeCalls = []string{"POST /v1/taps", "POST /v1/taps:batch", "POST /v1/loads",
+	"POST /v1/purchases", "POST /v1/refunds", "POST /v1/reversals"}
+
+// decisions counts what was approved and declined since the start of what is volume; routes are the
+// gate's, by their numbers.
+func (m *gateMetrics) decisions(routes []string) (approved, declined int64) {
+	for i, route := range routes {
+		if !slices.Contains(volumeCalls, route) {
+			continue
+		}
 		approved += m.decided[i][txn.ReasonNone].Load()
 		for reason := 1; reason < reasonsMax; reason++ {
 			declined += m.decided[i][reason].Load()

@@ -5,9 +5,13 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tapswitch/tapswitch/ledger/warehouse"
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // pagesOf are the pages that a role of everything would see, with what they must hold.
@@ -213,6 +217,24 @@ func TestTodayShowsTheFigures(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in %s", want, text)
 		}
+	}
+	// The tile and the chart count the same: what moves money or opens a ride.
+	var want, hours warehouse.HourCount
+	for _, k := range r.ledger.All() {
+		if k.BusinessDate == day && warehouse.Volume(k.Kind) {
+			want.Add(k.Outcome.String(), 1)
+		}
+	}
+	h, err := r.ledger.Hours(t.Context(), day, txn.MillisOf(day.Time())-8*3600*1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range append(h.Hour[:], h.Outside) {
+		hours.Approved, hours.Declined = hours.Approved+n.Approved, hours.Declined+n.Declined
+	}
+	if tile := a.page.first("dl", "class", "tiles").all("dd")[0].text(); want != hours ||
+		tile != strconv.FormatInt(want.Approved, 10) || !strings.Contains(text, "moves money or opens a ride") {
+		t.Errorf("tile %s, chart %+v, records %+v", tile, hours, want)
 	}
 	chart := a.page.first("svg", "class", "chart")
 	if chart == nil || len(chart.all("g")) != 24 {
@@ -505,5 +527,33 @@ func TestDownloads(t *testing.T) {
 		if a = b.get(path); a.status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, a.status)
 		}
+	}
+}
+
+// Nothing is green where nothing was compared; of settlement, what is owed stands first, where a
+// phone shows it.
+func TestNothingComparedIsNotGood(t *testing.T) {
+	r := newRig(t, nil)
+	b := r.signIn("finance")
+	r.set(func() { r.unrun = true })
+	if a := b.get("/console/breaks"); strings.Contains(a.page.text(), "No break.") ||
+		!strings.Contains(a.page.text(), "No run of reconciliation yet.") {
+		t.Errorf("without a run: %s", a.page.text())
+	}
+	r.set(func() { r.unrun = false })
+	if a := b.get("/console/breaks?state=closed"); !strings.Contains(a.page.text(), "No break.") {
+		t.Errorf("with a run: %s", a.page.text())
+	}
+	a := b.counted("/console/settlement/2026-03-01")
+	table := a.page.first("table", "class", "broad money")
+	if table == nil {
+		t.Fatal("no table of operators")
+	}
+	var heads []string
+	for _, th := range table.first("tr", "", "").all("th") {
+		heads = append(heads, th.text())
+	}
+	if len(heads) != 7 || heads[1] != "Owed to operator" || heads[2] != "Charged" {
+		t.Errorf("%v", heads)
 	}
 }

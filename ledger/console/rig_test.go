@@ -41,6 +41,7 @@ type rig struct {
 
 	mu       sync.Mutex // guards the fields below
 	people   map[session.Sum]session.Person
+	unrun    bool // nothing was reconciled yet
 	peopleNo error
 	lines    []trail.Line
 	trailNo  error
@@ -92,7 +93,7 @@ func (b *book) Records(ctx context.Context, f warehouse.Filter, yield func(*txn.
 
 func (b *book) Hours(_ context.Context, date txn.BusinessDate, begin txn.Millis) (h warehouse.Hours, err error) {
 	for _, r := range b.All() {
-		if r.BusinessDate == date && !r.Kind.IsMarker() {
+		if r.BusinessDate == date && warehouse.Volume(r.Kind) {
 			h.At(r.ServiceAt, begin).Add(r.Outcome.String(), 1)
 		}
 	}
@@ -251,6 +252,9 @@ func (fakeRuns) Open(_ context.Context, run, file string) (io.ReadCloser, error)
 
 func (r *rig) List(_ context.Context, f BreakFilter) (BreakList, error) {
 	b, err := r.Show(context.Background(), "B-1")
+	if r.unrun {
+		return BreakList{}, err
+	}
 	if f.State != "" && f.State != b.State {
 		return BreakList{Run: "R7", RunAt: r.clock.now()}, err
 	}

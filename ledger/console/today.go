@@ -178,9 +178,8 @@ func (x *visit) dayView(date txn.BusinessDate) *dayView {
 		x.RefreshAfter = waitRefresh
 		return v
 	}
-	for _, o := range day.Report.Operators {
-		v.Approved, v.Declined = v.Approved+o.Approved, v.Declined+o.Declined
-	}
+	volume := volumeOf(day.Report.Kinds)
+	v.Approved, v.Declined = volume.Approved, volume.Declined
 	v.Charged, v.Loaded = amounts(day.Report.Kinds)
 	for _, d := range day.Report.Declines {
 		v.Reasons = append(v.Reasons, reasonRow{d.Reason, d.Count})
@@ -191,6 +190,16 @@ func (x *visit) dayView(date txn.BusinessDate) *dayView {
 		v.Chart, v.HourRows = x.hours(&day.Hours, begin)
 	}
 	return v
+}
+
+// volumeOf counts what the chart of hours counts.
+func volumeOf(kinds []warehouse.KindLine) (n warehouse.HourCount) {
+	for _, k := range kinds {
+		if kind, err := txn.ParseKind(k.Kind); err == nil && warehouse.Volume(kind) {
+			n.Add(k.Outcome, k.Count)
+		}
+	}
+	return n
 }
 
 // amounts sums what was charged, and apart what was loaded, which a record holds as a charge
@@ -223,7 +232,7 @@ func (v *dayView) Outside() int64 {
 	return v.Day.Hours.Outside.Approved + v.Day.Hours.Outside.Declined
 }
 
-// All is the number of decisions.
+// All is the volume, approved and declined.
 func (v *dayView) All() int64 { return v.Approved + v.Declined }
 
 // DeclinedAll is the number of declined records of all kinds.

@@ -15,9 +15,21 @@ const hourMS = 60 * 60 * 1000
 // Hourly is what both warehouses offer besides Reader: how a business date spread over its
 // hours. Safe for concurrent use.
 type Hourly interface {
-	// Hours counts the records of date by the hour of service after begin, the instant at
-	// which the date began; markers are left out. It reads three columns and no record.
+	// Hours counts the volume of date (see Volume) by the hour of service after begin, the
+	// instant at which the date began. It reads three columns and no record.
 	Hours(ctx context.Context, date txn.BusinessDate, begin txn.Millis) (Hours, error)
+}
+
+// Volume reports whether records of a kind are what a city means by its volume: what moves money
+// or opens a ride. Markers, cards opened or amended, freezes, steps of the desk, free uses of a
+// card and journeys that nobody ended are none.
+func Volume(k txn.Kind) bool {
+	switch k {
+	case txn.Balance, txn.Enrol, txn.Freeze, txn.Release, txn.DayMarker, txn.EpochMarker,
+		txn.JourneyLapse, txn.Amend, txn.Liable, txn.Verify, txn.Desk:
+		return false
+	}
+	return k.Valid()
 }
 
 // HourCount counts the records of an hour.

@@ -26,7 +26,7 @@ type listed struct {
 	Age int `json:"age_working_days"`
 }
 
-func breaksCommand() *cobra.Command {
+func breaksCommand(ledger Ledger) *cobra.Command {
 	var dir, plan, on string
 	var standings []string
 	var form cli.Output
@@ -34,14 +34,14 @@ func breaksCommand() *cobra.Command {
 		Use: "breaks", Short: "What does not agree, with cause, age and owner",
 		Long: "Lists the breaks of a book, the oldest first; open and proposed ones unless --standing says " +
 			"otherwise. The age is in working days of mainland China.",
-		Example: "  tapswitch recon breaks --book recon --on 2026-11-23 -o csv",
+		Example: "  tapswitch recon breaks --data demo-data --on 2026-11-23 -o csv",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			day, err := dayOr(on, time.Now())
 			if err != nil {
 				return err
 			}
-			state, err := read(dir)
+			state, err := read(dir, ledger)
 			if err != nil {
 				return err
 			}
@@ -59,8 +59,9 @@ func breaksCommand() *cobra.Command {
 			return printBreaks(c.OutOrStdout(), form, list)
 		},
 	}
+	ledger.Add(c)
 	form.Add(c)
-	c.Flags().StringVar(&dir, "book", "", "folder of the breaks; must be given")
+	c.Flags().StringVar(&dir, "book", "", bookFlag)
 	c.Flags().StringVar(&plan, "plan", "", "only those of this plan")
 	c.Flags().StringVar(&on, "on", "", "the day on which ages are counted, today if not given")
 	c.Flags().StringSliceVar(&standings, "standing", nil, "open, proposed, resolved, closed")
@@ -81,9 +82,10 @@ func dayOr(on string, now time.Time) (txn.BusinessDate, error) {
 	return day, err
 }
 
-func read(dir string) (*book.State, error) {
-	if dir == "" {
-		return nil, cli.WithCode(cli.ExitUsage, errors.New("--book must be given"))
+func read(dir string, ledger Ledger) (*book.State, error) {
+	dir, err := bookOr(dir, ledger)
+	if err != nil {
+		return nil, err
 	}
 	return book.Read(dir)
 }
@@ -133,14 +135,14 @@ func printBreaks(out io.Writer, form cli.Output, list []listed) error {
 	return tab.Flush()
 }
 
-func showCommand() *cobra.Command {
+func showCommand(ledger Ledger) *cobra.Command {
 	var dir string
 	c := &cobra.Command{
 		Use: "show BREAK", Short: "One break with both rows, its evidence and its history",
 		Example: "  tapswitch recon show 5f0c7b1e9a2d3c44 --book recon",
 		Args:    usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			state, err := read(dir)
+			state, err := read(dir, ledger)
 			if err != nil {
 				return err
 			}
@@ -151,11 +153,12 @@ func showCommand() *cobra.Command {
 			return cli.PrintJSON(c.OutOrStdout(), item)
 		},
 	}
-	c.Flags().StringVar(&dir, "book", "", "folder of the breaks; must be given")
+	ledger.Add(c)
+	c.Flags().StringVar(&dir, "book", "", bookFlag)
 	return c
 }
 
-func resolveCommand() *cobra.Command {
+func resolveCommand(ledger Ledger) *cobra.Command {
 	var dir, by string
 	var step book.Step
 	c := &cobra.Command{
@@ -167,15 +170,20 @@ func resolveCommand() *cobra.Command {
 			"  tapswitch recon resolve 5f0c7b1e9a2d3c44 --book recon --by mei --action confirm",
 		Args: usage(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			if dir == "" || by == "" {
-				return cli.WithCode(cli.ExitUsage, errors.New("--book and --by must be given"))
+			if by == "" {
+				return cli.WithCode(cli.ExitUsage, errors.New("--by must be given"))
+			}
+			book, err := bookOr(dir, ledger)
+			if err != nil {
+				return err
 			}
 			step.Break = args[0]
-			return resolve(c.OutOrStdout(), dir, by, step)
+			return resolve(c.OutOrStdout(), book, by, step)
 		},
 	}
+	ledger.Add(c)
 	f := c.Flags()
-	f.StringVar(&dir, "book", "", "folder of the breaks; must be given")
+	f.StringVar(&dir, "book", "", bookFlag)
 	f.StringVar(&by, "by", "", "who does it; must be given")
 	f.StringVar(&step.Action, "action", book.Resolve, "resolve, assign, comment, confirm, reject or reopen")
 	f.StringVar(&step.Resolution, "as", "", "paid, corrected, explained or written_off")

@@ -38,13 +38,27 @@ type Ledger interface {
 	// Open opens it for reading, beside a switch that may be running. The caller calls the
 	// function once it has read; an error has the exit code of its cause.
 	Open(ctx context.Context) (warehouse.Reader, func() error, error)
+	// Book is the folder of the breaks that the console shows; an error has its exit code.
+	Book() (string, error)
+}
+
+// bookFlag is what --book says in the help of every command that has it.
+const bookFlag = "folder of the breaks (default DATA/recon, which the console shows)"
+
+// bookOr is the folder that was given, or the one that the console shows.
+func bookOr(dir string, ledger Ledger) (string, error) {
+	if dir != "" {
+		return dir, nil
+	}
+	return ledger.Book()
 }
 
 // Recon returns the command "recon" with those below it; run reads the ledger.
 func Recon(ledger Ledger) *cobra.Command {
 	c := &cobra.Command{Use: "recon",
 		Short: "Reconcile the ledger with counterparties, and work on what differs"}
-	c.AddCommand(runCommand(ledger), breaksCommand(), showCommand(), resolveCommand(), lintCommand(),
+	c.AddCommand(runCommand(ledger), breaksCommand(ledger), showCommand(ledger), resolveCommand(ledger),
+		lintCommand(),
 		benchCommand())
 	return c
 }
@@ -90,16 +104,20 @@ func runCommand(ledger Ledger) *cobra.Command {
 		Long: "Matches the ledger's records of a date, and what earlier runs left open, with a " +
 			"counterparty's files by the rules of a plan. Files of operators (--third) and totals of " +
 			"terminals (--claims, --batches) say which of three disagrees. Files are named " +
-			"LAYOUT:FILE. The report goes to --out; breaks are kept in --book unless it is a dry run. " +
+			"LAYOUT:FILE. The report goes to --out; breaks are kept in --book, which is the console's, " +
+			"unless it is a dry run. " +
 			"The same input gives the same bytes. Exit code 6 when there are breaks.",
 		Example: "  tapswitch recon run --plan plan-clearing --day 2026-11-20 \\\n" +
-			"    --theirs clearing-fixed:20261120.txt --batches batches.json --book recon --out report\n" +
+			"    --theirs clearing-fixed:20261120.txt --batches batches.json --by lan --out report\n" +
 			"  tapswitch recon run --plan plan-bank --day 2026-11-20 --theirs camt053:20261120.xml --dry-run",
 		Args: usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !o.dry && (o.book == "" || o.by == "") {
-				return cli.WithCode(cli.ExitUsage,
-					errors.New("--book and --by must be given, or --dry-run"))
+			if !o.dry && o.by == "" {
+				return cli.WithCode(cli.ExitUsage, errors.New("--by must be given, or --dry-run"))
+			}
+			var err error
+			if o.book, err = bookOr(o.book, ledger); err != nil {
+				return err
 			}
 			return o.run(c.Context(), ledger, c.OutOrStdout())
 		},
@@ -116,7 +134,7 @@ func runCommand(ledger Ledger) *cobra.Command {
 	f.StringArrayVar(&o.claims, "claims", nil, "LAYOUT:FILE of totals claimed; may be repeated")
 	f.StringArrayVar(&o.batches, "batches", nil, "batches that terminals settled, JSON of the admin address's /bank/batches")
 	f.StringVar(&o.suffix, "terminal-suffix", "", "cut off the ledger's terminal ids: the inlet's code")
-	f.StringVar(&o.book, "book", "", "folder of the breaks")
+	f.StringVar(&o.book, "book", "", bookFlag)
 	f.StringVar(&o.out, "out", "", "folder of the report")
 	f.StringVar(&o.dir, "spill", "", "folder for spill files, the system's if not given")
 	f.StringVar(&o.by, "by", "", "who runs it")

@@ -2,6 +2,7 @@ package recondesk_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -26,9 +27,17 @@ type ledger struct {
 	warehouse.Reader
 	records []txn.Record
 	err     error
+	book    string // the console's; one that is not there if empty
 }
 
 func (l *ledger) Add(*cobra.Command) {}
+
+func (l *ledger) Book() (string, error) {
+	if l.book == "wrong" {
+		return "", cli.WithCode(cli.ExitUsage, errors.New("no such setting"))
+	}
+	return cmp.Or(l.book, filepath.Join("testdata", "none")), nil
+}
 
 func (l *ledger) Open(context.Context) (warehouse.Reader, func() error, error) {
 	return l, func() error { return nil }, l.err
@@ -87,7 +96,8 @@ func line(n, fare int) string {
 
 // A day from files to resolved breaks: run, run again, list, show, resolve, and the next day.
 func TestADayOfReconciliation(t *testing.T) {
-	l := &ledger{records: []txn.Record{purchase(t, 1, 100), purchase(t, 2, 200), purchase(t, 3, 300)}}
+	l := &ledger{records: []txn.Record{purchase(t, 1, 100), purchase(t, 2, 200), purchase(t, 3, 300)},
+		book: filepath.Join(t.TempDir(), "none")}
 	dir, out := filepath.Join(t.TempDir(), "book"), filepath.Join(t.TempDir(), "report")
 	theirs := "operator-csv:" + write(t, "theirs.csv", head+line(1, 100)+line(2, 250))
 	batches := write(t, "batches.json", `[{"terminal":"T0000001A1","batch":7,
@@ -145,13 +155,20 @@ func TestADayOfReconciliation(t *testing.T) {
 		{[]string{"resolve", only, "--book", dir, "--by", "lan", "--as", "forgotten", "--note", "n"}, cli.ExitUsage},
 		{[]string{"resolve", only, "--as", "paid"}, cli.ExitUsage},
 		{[]string{"show", "none", "--book", dir}, cli.ExitNotFound},
-		{[]string{"show", "none"}, cli.ExitUsage},
+		{[]string{"show", "none"}, cli.ExitNotFound},
 	} {
 		if text, code, err := command(t, l, c.args...); code != c.code {
 			t.Errorf("%v: %d %v\n%s", c.args, code, err, text)
 		}
 	}
 
+	// Without --book it is the console's.
+	if text, _, _ := command(t, &ledger{book: dir}, "show", amount); !strings.Contains(text, amount) {
+		t.Errorf("the console's book has no %s: %s", amount, text)
+	}
+	if _, code, _ := command(t, &ledger{book: "wrong"}, "breaks"); code != cli.ExitUsage {
+		t.Errorf("without a setting: %d", code)
+	}
 	late := "operator-csv:" + write(t, "late.csv", head+line(3, 300))
 	text, code, err = command(t, &ledger{}, "run", "--plan", "plan-clearing", "--day", "2026-11-21",
 		"--theirs", late, "--book", dir, "--by", "mei")

@@ -234,7 +234,7 @@ func (c *Cache) keep(date txn.BusinessDate, day *Day, err error) {
 }
 
 func (c *Cache) path(date txn.BusinessDate) string {
-	return filepath.Join(c.o.Dir, "figures-"+date.String()+".json")
+	return filepath.Join(c.o.Dir, "volume-"+date.String()+".json")
 }
 
 // kept reads a complete date from disk; nil when there is none that can be read: it is counted

@@ -3,6 +3,7 @@ package clickhouse
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -22,7 +23,7 @@ func (w *Warehouse) Hours(ctx context.Context, date txn.BusinessDate, begin txn.
 	const hour = 60 * 60 * 1000
 	query := fmt.Sprintf(`SELECT toInt64(floor((service_at_ms - %d) / %d)) AS h, toString(outcome) AS o, count()`,
 		int64(begin), hour) + w.from() + fmt.Sprintf(`WHERE business_date = toDate(%d)
-		AND kind NOT IN ('%s', '%s') GROUP BY h, o`, warehouse.DayNumber(date), txn.DayMarker, txn.EpochMarker)
+		AND kind IN (%s) GROUP BY h, o`, warehouse.DayNumber(date), volumeKinds())
 	err = w.each(ctx, query, func(rows driver.Rows) error {
 		var since int64
 		var outcome string
@@ -37,4 +38,15 @@ func (w *Warehouse) Hours(ctx context.Context, date txn.BusinessDate, begin txn.
 		return h, fmt.Errorf("cannot read the hours of %s: %w", date, err)
 	}
 	return h, nil
+}
+
+// volumeKinds are the kinds of warehouse.Volume as a list of SQL.
+func volumeKinds() string {
+	var names []string
+	for _, k := range txn.Kinds() {
+		if warehouse.Volume(k) {
+			names = append(names, "'"+k.String()+"'")
+		}
+	}
+	return strings.Join(names, ", ")
 }

@@ -69,7 +69,7 @@ func hoursOfPart(path string, begin txn.Millis, h *warehouse.Hours) (err error) 
 			return err
 		}
 		for i, at := range served {
-			if kind, err := txn.ParseKind(c.names.text[kinds[i]]); err == nil && kind.IsMarker() {
+			if kind, err := txn.ParseKind(c.names.text[kinds[i]]); err != nil || !warehouse.Volume(kind) {
 				continue
 			}
 			h.At(txn.Millis(at), begin).Add(c.names.text[outcomes[i]], 1)

@@ -19,14 +19,14 @@ func CheckHours(t *testing.T, w warehouse.Warehouse, date txn.BusinessDate, reco
 	}
 	first := txn.MillisOf(date.Time())
 	for _, r := range records {
-		if r.BusinessDate == date && !r.Kind.IsMarker() {
+		if r.BusinessDate == date && warehouse.Volume(r.Kind) {
 			first = r.ServiceAt
 		}
 	}
 	for _, begin := range []txn.Millis{txn.MillisOf(date.Time()), first, first - 1} {
 		var want warehouse.Hours
 		for i := range records {
-			if r := &records[i]; r.BusinessDate == date && !r.Kind.IsMarker() {
+			if r := &records[i]; r.BusinessDate == date && warehouse.Volume(r.Kind) {
 				want.At(r.ServiceAt, begin).Add(r.Outcome.String(), 1)
 			}
 		}
