@@ -167,6 +167,37 @@ func TestE2EBankIsReconciled(t *testing.T) {
 	}
 }
 
+// TestE2EBankCountsGross: a sale whose answer was lost and that the bank undid is in its totals,
+// gross and reversed, and in ours; one that never reached it is in neither. Of the next period
+// nothing is left.
+func TestE2EBankCountsGross(t *testing.T) {
+	t.Parallel()
+	w := reconTown(t, bankhost.Behaviour{Rules: []bankhost.Rule{
+		{Kind: "purchase", AmountEnds: "74", Effect: bankhost.LoseAnswer},
+		{Kind: "purchase", AmountEnds: "73", Effect: bankhost.LoseRequest}}})
+	l := w.till(1)
+	l.want(l.sale(pos.Purchase, 1, 1_000, nil), "00")
+	l.want(l.sale(pos.Purchase, 2, 5_074, nil), "98")
+	l.want(l.sale(pos.Purchase, 3, 7_073, nil), "98")
+	back := l.sale(pos.Purchase, 4, 3_000, nil)
+	l.want(back, "00")
+	l.undo(back, "00")
+	w.settled()
+	reconciled := func(want tally.Side) {
+		t.Helper()
+		var b bank.Batch
+		out, err := w.command("reconcile", "b0", "-o", "json")
+		if err == nil {
+			err = json.Unmarshal([]byte(out), &b)
+		}
+		if err != nil || b.Verdict != tally.Balanced || b.OurGross.Debits != want {
+			t.Errorf("%v: want %+v: %s", err, want, out)
+		}
+	}
+	reconciled(tally.Side{Count: 3, Amount: 9_074, ReversedCount: 2, ReversedAmount: 8_074})
+	reconciled(tally.Side{})
+}
+
 // TestE2EBankTotalsDiffer: a bank that has other totals is out of balance, and that is told.
 func TestE2EBankTotalsDiffer(t *testing.T) {
 	t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
+	"github.com/tapswitch/tapswitch/switch/bank/tally"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -451,8 +452,26 @@ func (t *teller) told(e errand, o *order, b *card.BankTxn, said said) {
 		t.sw.log.Error("bank refuses what it was told: see tapswitch bank dead", "link", b.Link,
 			"request", b.ID.String(), "phase", b.Phase.String(), "code", code)
 	}
+	if w.Step == txn.BankDone && approved && doubted(b) {
+		err := tally.KeepUndone(t.ctx, t.sw.o.Registry, tally.BankParty(b.Link), b.ID,
+			tally.Undone{Amount: int64(b.Amount), At: t.sw.o.Now()})
+		if err != nil {
+			t.sw.fault("telling", err)
+			return // told again later
+		}
+	}
 	t.commit(e, o, w)
 	t.sw.o.Failpoint(failDone)
+}
+
+// doubted reports whether the ledger knows nothing of b, which a bank that undid it had carried
+// out: a sale that was never approved here. Of one that was, the ledger has sale and reversal.
+func doubted(b *card.BankTxn) bool {
+	switch b.Kind {
+	case txn.BankPurchase, txn.BankCompletion, txn.BankLoad:
+		return b.Auth == txn.AuthCode{} && b.Code == [2]byte{}
+	}
+	return false
 }
 
 func (t *teller) commit(e errand, o *order, w txn.BankWork) {

@@ -52,6 +52,8 @@ type Telling struct {
 	STAN  uint32     `json:"stan"`
 	Sent  string     `json:"sent"`
 	Ours  Gross      `json:"ours"`
+	// Undone are the keys of what Ours counts that the ledger does not have.
+	Undone []string `json:"undone,omitempty"`
 	// Tries counts how often it may have been sent.
 	Tries int `json:"tries"`
 }

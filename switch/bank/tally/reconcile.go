@@ -186,7 +186,10 @@ func (r *Reconciler) Tell(ctx context.Context, party string, of match,
 			return Telling{}, err
 		}
 		t := Telling{At: r.Now(), Marks: marks}
-		if t.Ours, err = r.count(ctx, s, true, of); err != nil {
+		if t.Ours, err = r.count(ctx, s, true, of); err == nil {
+			err = r.addUndone(ctx, party, &t)
+		}
+		if err != nil {
 			return t, err
 		}
 		if t.STAN, t.Sent, err = number(); err != nil {
@@ -229,6 +232,10 @@ func (r *Reconciler) Told(ctx context.Context, party string, t Telling, reply Re
 		b.Verdict = Balanced
 	}
 	if err := Keep(ctx, r.Registry, party, b.Number, func(to *Batch) { *to = b }); err != nil {
+		return b, err
+	}
+	// Before the cut: after a fault in between the bank is told the same totals again.
+	if err := r.dropUndone(ctx, &t); err != nil {
 		return b, err
 	}
 	next := Cut{Number: b.Number, At: t.At, Marks: t.Marks, STAN: t.STAN, Sent: t.Sent}

@@ -1,6 +1,6 @@
 // Package tally adds up what the ledger has of a party (a terminal's batch, an acquirer, a
-// bank) and keeps what both sides said of it. It owns the registry keys below bank/batch/ and
-// bank/cut/.
+// bank) and keeps what both sides said of it. It owns the registry keys below bank/batch/,
+// bank/cut/ and bank/undone/.
 //
 // Amounts are minor units of the one currency. Everything that returns nil is durable. Sums and
 // a Counter belong to one goroutine; the rest is safe for concurrent use.
