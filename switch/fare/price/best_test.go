@@ -2,6 +2,7 @@ package price_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ func drawWorld(t *rapid.T) *world {
 		w.file.Fares = append(w.file.Fares, price.Fare{Name: fmt.Sprint(i), Mode: mode,
 			Flat: ptr(txn.Minor(rapid.IntRange(1, 9).Draw(t, "fare") * 100))})
 	}
+	seen := map[string]bool{}
 	modes := rapid.SliceOfNDistinct(rapid.SampledFrom(drawnModes), 1, 3, rapid.ID[string])
 	for i := range rapid.IntRange(1, 3).Draw(t, "rules") {
 		rule := price.Transfer{Name: fmt.Sprint(i), From: modes.Draw(t, "from"), To: modes.Draw(t, "to"),
@@ -47,7 +49,10 @@ func drawWorld(t *rapid.T) *world {
 		} else if rule.Measured != "first_entry" && rapid.Bool().Draw(t, "endless") {
 			rule.Legs = 0
 		}
-		w.file.Transfers = append(w.file.Transfers, rule)
+		if change := changeOf(rule); !seen[change] { // two amounts for one change contradict each other
+			seen[change] = true
+			w.file.Transfers = append(w.file.Transfers, rule)
+		}
 	}
 	w.limits(t)
 	var err error
@@ -64,6 +69,12 @@ func drawWorld(t *rapid.T) *world {
 		w.rides = append(w.rides, tap)
 	}
 	return w
+}
+
+// changeOf is what a transfer is for, whatever it costs.
+func changeOf(e price.Transfer) string {
+	sorted := func(modes []string) []string { return slices.Sorted(slices.Values(modes)) }
+	return fmt.Sprint(sorted(e.From), sorted(e.To), sorted(e.First), e.Window, e.Measured, e.Legs, e.SameLine)
 }
 
 // limits draws caps, and passes that are not cheaper than they.
