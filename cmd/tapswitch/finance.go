@@ -35,7 +35,7 @@ func (s *financeSource) Open(ctx context.Context) (*finance.Place, error) {
 		return nil, err
 	}
 	p := &finance.Place{Reader: reader, Done: done, Dir: filepath.Join(c.DataDir, "finance"), Zone: zone,
-		CutOff: c.Scheme.CutOff}
+		CutOff: c.Scheme.CutOff, Calendar: c.Scheme.CalendarFile}
 	if c.Feed.Kind == "kafka" {
 		p.Stream = finance.Stream(c.Feed.Brokers, c.Feed.Topic)
 	}

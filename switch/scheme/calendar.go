@@ -17,7 +17,7 @@ type Calendar struct {
 	// days holds a year's exceptions: true works though it is a weekend, false rests.
 	days        map[txn.BusinessDate]bool
 	first, last int
-	provisional map[int]bool
+	provisional map[int]bool // of the years that it knows
 }
 
 // calendarDoc is the file.
@@ -76,6 +76,31 @@ func ReadCalendar(file string, text []byte) (*Calendar, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Extend returns the calendar with the years of a file of the same form, which stand instead of its
+// own where both have a year. Years between are not made up: a day in them stays beyond it.
+// Errors are as ReadCalendar's.
+func (c *Calendar) Extend(file string, text []byte) (*Calendar, error) {
+	more, err := ReadCalendar(file, text)
+	if err != nil {
+		return nil, err
+	}
+	both := &Calendar{days: more.days, provisional: more.provisional,
+		first: min(c.first, more.first), last: max(c.last, more.last)}
+	own := map[int]bool{}
+	for year, provisional := range c.provisional {
+		if _, replaced := more.provisional[year]; !replaced {
+			own[year] = true
+			both.provisional[year] = provisional
+		}
+	}
+	for day, works := range c.days {
+		if own[yearOf(day)] {
+			both.days[day] = works
+		}
+	}
+	return both, nil
 }
 
 // year takes one year into the calendar; years follow each other without a gap.
@@ -140,12 +165,12 @@ func (c *Calendar) IsWorkingDay(day txn.BusinessDate) (bool, error) {
 }
 
 func (c *Calendar) known(day txn.BusinessDate) error {
-	switch {
-	case !day.Valid():
+	if !day.Valid() {
 		return fmt.Errorf("%d is no date", uint32(day))
-	case yearOf(day) < c.first || yearOf(day) > c.last:
-		return fmt.Errorf("%v is %w, which has %d to %d: add the year to %s", day,
-			ErrBeyondCalendar, c.first, c.last, "deploy/schemes/"+calendarFile)
+	}
+	if _, known := c.provisional[yearOf(day)]; !known {
+		return fmt.Errorf("%v is %w, which has years of %d to %d: add the year in a file of the form of %s",
+			day, ErrBeyondCalendar, c.first, c.last, "deploy/schemes/"+calendarFile)
 	}
 	return nil
 }

@@ -182,3 +182,33 @@ func TestCalendarRefusals(t *testing.T) {
 	_, err = ReadCalendar("x.yaml", []byte("years: []\n"))
 	checkRefusal(t, err, "years", "is empty")
 }
+
+// A file adds years, and replaces those that both have; what lies between is not made up.
+func TestExtend(t *testing.T) {
+	c, err := calendar(t).Extend("own.yaml", []byte("years: [{year: 2018, provisional: false, basis: x, working: [], holidays: [{holiday: "+
+		"{zh: 国庆节, en: National Day}, from: 2018-10-01, to: 2018-10-07}]}, "+
+		"{year: 2019, provisional: true, basis: x, holidays: [], working: []}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for day, want := range map[txn.BusinessDate]txn.BusinessDate{20180831: 20180903, 20180930: 20181008,
+		20261008: 20261009} {
+		if got, err := c.AddWorkingDays(day, 1); err != nil || got != want {
+			t.Errorf("%v: %v %v, want %v", day, got, err, want)
+		}
+	}
+	if _, err := c.AddWorkingDays(20200102, 1); !errors.Is(err, ErrBeyondCalendar) {
+		t.Errorf("a year between: %v", err)
+	}
+	c, err = calendar(t).Extend("own.yaml", []byte(
+		"years: [{year: 2026, provisional: true, basis: x, holidays: [], working: []}]"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if works, err := c.IsWorkingDay(20261001); err != nil || !works {
+		t.Errorf("a year that is replaced keeps its holidays: %v", err)
+	}
+	if _, err := calendar(t).Extend("own.yaml", []byte("years: []")); err == nil {
+		t.Error("a file without a year is taken")
+	}
+}

@@ -133,6 +133,9 @@ type Scheme struct {
 	Zone string `koanf:"zone"`
 	// CutOff is when the business day begins, after local midnight. Default 0.
 	CutOff time.Duration `koanf:"cut_off"`
+	// CalendarFile adds years to the working days by which settlement dates its orders, or replaces
+	// some: YAML of the form of deploy/schemes/calendar.yaml. Empty uses the built-in years.
+	CalendarFile string `koanf:"calendar_file"`
 	// TariffFile is the tariff: a YAML file, or a directory with a file for each of its
 	// versions, of which the one in force when a card was tapped prices the tap. Check them
 	// with "tapswitch fare lint". Empty uses the built-in sample tariff.

@@ -2,8 +2,11 @@ package finance
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +15,7 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/receipt"
 	"github.com/tapswitch/tapswitch/ledger/settle/day"
 	"github.com/tapswitch/tapswitch/ledger/settle/journal"
+	"github.com/tapswitch/tapswitch/ledger/settle/pack"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -132,7 +136,7 @@ func certifyCommand(source Source) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return d.certified(c, made, path)
+				return d.certified(c, made, path, p.Dir)
 			})
 		},
 	}, true)
@@ -145,15 +149,34 @@ type certifiedLine struct {
 	Date    string `json:"business_date"`
 	Number  uint64 `json:"number"`
 	Records uint64 `json:"records"`
+	// Markers are the records of the run that open an epoch: no certificate counts them.
+	Markers uint64 `json:"epoch_markers"`
 	Path    string `json:"path"`
 }
 
-func (d *desk) certified(c *cobra.Command, made *receipt.Day, path string) error {
-	line := certifiedLine{txn.BusinessDate(made.BusinessDate).String(), made.Number, made.Records(), path}
+// certified prints a certificate; dir is that of finance.
+func (d *desk) certified(c *cobra.Command, made *receipt.Day, path, dir string) error {
+	date := txn.BusinessDate(made.BusinessDate)
+	line := certifiedLine{Date: date.String(), Number: made.Number, Records: made.Records(), Path: path}
+	events, err := journal.Read(dir)
+	if err != nil {
+		return err
+	}
+	run, _ := day.LastRun(dir, events, date)
+	var m pack.Manifest
+	text, err := os.ReadFile(filepath.Join(run, pack.ManifestName))
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the run of the certificate: %w", day.ErrDamaged, err)
+	}
+	line.Markers = uint64(m.Records) - made.Counts.Settlement
 	if d.form == cli.JSON {
 		return cli.PrintJSON(c.OutOrStdout(), line)
 	}
-	_, err := fmt.Fprintf(c.OutOrStdout(), "certificate %d of %s: %d records in store, stream, warehouse "+
-		"and settlement\n%s\n", line.Number, line.Date, line.Records, path)
+	_, err = fmt.Fprintf(c.OutOrStdout(), "certificate %d of %s: %d records in store, stream, warehouse "+
+		"and settlement, beside %d markers of epochs\n%s\n", line.Number, line.Date, line.Records, line.Markers,
+		path)
 	return err
 }

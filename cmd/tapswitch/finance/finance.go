@@ -52,6 +52,8 @@ type Place struct {
 	// Zone and CutOff are the scheme's day.
 	Zone   *time.Location
 	CutOff time.Duration
+	// Calendar is a file of years of working days beside the built-in ones; empty for none.
+	Calendar string
 	// Stream counts the records of a day in the stream; nil where there is none.
 	Stream func(context.Context, txn.BusinessDate) (uint64, error)
 	// Passed is told of points that tests end the process at; may be nil.
@@ -116,15 +118,19 @@ func code(err error) error {
 		is   error
 		code int
 	}{
-		{day.ErrBreaks, cli.ExitBreaks}, {fund.ErrShort, cli.ExitBreaks},
+		{day.ErrAdjustment, cli.ExitUsage}, {day.ErrBreaks, cli.ExitBreaks}, {fund.ErrShort, cli.ExitBreaks},
 		{certificate.ErrTampered, cli.ExitBreaks}, {day.ErrDamaged, cli.ExitBreaks},
 		{journal.ErrDamaged, cli.ExitBreaks}, {chart.ErrUnbalanced, cli.ExitBreaks},
 		{terms.ErrFile, cli.ExitUsage}, {fund.ErrStatement, cli.ExitUsage},
 		{day.ErrOpen, cli.ExitConflict}, {day.ErrState, cli.ExitConflict},
 		{day.ErrSamePerson, cli.ExitConflict},
-		{day.ErrAdjustment, cli.ExitUsage}, {person.ErrName, cli.ExitUsage}, {journal.ErrLocked, cli.ExitConflict},
+		{person.ErrName, cli.ExitUsage}, {journal.ErrLocked, cli.ExitConflict},
 		{day.ErrUnknown, cli.ExitNotFound}, {chart.ErrAccount, cli.ExitUsage},
 	} {
+		if errors.Is(err, scheme.ErrBeyondCalendar) {
+			return cli.WithCode(cli.ExitUsage, fmt.Errorf("%w; give it with --set scheme.calendar_file=FILE, "+
+				"which holds at least %q", err, smallestCalendar))
+		}
 		if errors.Is(err, c.is) {
 			return cli.WithCode(c.code, err)
 		}
@@ -169,13 +175,32 @@ func (d *desk) agreed(dir string) (*chart.Chart, *clearing.Terms, string, error)
 	return c, t, terms.Hash(of, with), nil
 }
 
+// smallestCalendar is a file of one year in which weekends rest and no other day.
+const smallestCalendar = "years: [{year: 2018, provisional: true, basis: none, holidays: [], working: []}]"
+
+// calendar is the built-in one, with the years of a file.
+func calendar(path string) (*scheme.Calendar, error) {
+	c, err := scheme.BuiltInCalendar()
+	if err != nil || path == "" {
+		return c, err
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		c, err = c.Extend(path, text)
+	}
+	if err != nil {
+		return nil, cli.WithCode(cli.ExitUsage, fmt.Errorf("scheme.calendar_file: %w", err))
+	}
+	return c, nil
+}
+
 // options makes what a desk works with.
 func (d *desk) options(p *Place) (day.Options, error) {
 	c, t, hash, err := d.agreed(p.Dir)
 	if err != nil {
 		return day.Options{}, err
 	}
-	work, err := scheme.BuiltInCalendar()
+	work, err := calendar(p.Calendar)
 	if err != nil {
 		return day.Options{}, err
 	}

@@ -1,6 +1,7 @@
 package finance
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,7 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
+	"github.com/tapswitch/tapswitch/ledger/settle/chart"
 	"github.com/tapswitch/tapswitch/ledger/settle/day"
 	"github.com/tapswitch/tapswitch/ledger/settle/terms"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -114,3 +118,54 @@ func TestCertifier(t *testing.T) {
 		t.Error("a short key was taken")
 	}
 }
+
+// A year beyond the built-in ones comes from a file, and the message says how.
+func TestCalendarFile(t *testing.T) {
+	built, err := calendar("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = built.AddWorkingDays(20180901, 1)
+	if err = code(fmt.Errorf("value date: %w", err)); cli.Code(err) != cli.ExitUsage ||
+		!strings.Contains(err.Error(), "--set scheme.calendar_file=FILE") {
+		t.Errorf("%d %v", cli.Code(err), err)
+	}
+	path := filepath.Join(t.TempDir(), "years.yaml")
+	if err := os.WriteFile(path, []byte(smallestCalendar), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	own, err := calendar(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := own.AddWorkingDays(20180901, 1); err != nil || got != 20180903 {
+		t.Errorf("%v %v", got, err)
+	}
+	if _, err := calendar(path + "x"); cli.Code(err) != cli.ExitUsage {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// What a user wrote wrongly is a usage error in words of a user.
+func TestUsageErrors(t *testing.T) {
+	if _, err := moment(&desk{}, "yesterday", ""); err == nil ||
+		!strings.Contains(err.Error(), `--at: "yesterday": want an instant such as`) {
+		t.Errorf("%v", err)
+	}
+	for _, err := range []error{fmt.Errorf("%w: %w", day.ErrAdjustment, chart.ErrUnbalanced), chart.ErrAccount} {
+		if got := cli.Code(code(err)); got != cli.ExitUsage {
+			t.Errorf("%v: %d", err, got)
+		}
+	}
+	c := trialCommand(noSource{})
+	if f := c.Flags().Lookup("day"); strings.Contains(f.Usage, "must") {
+		t.Error(f.Usage)
+	}
+}
+
+// noSource has no flags and no switch.
+type noSource struct{}
+
+func (noSource) Add(*cobra.Command) {}
+
+func (noSource) Open(context.Context) (*Place, error) { return nil, errors.New("no switch") }

@@ -180,7 +180,7 @@ func trialCommand(source Source) *cobra.Command {
 	var at, position string
 	c := d.command(&cobra.Command{
 		Use: "trial-balance", Short: "The balance of every account at a past moment",
-		Long: "With --day the trial balance of a settled day, with what settlement posted. With --at (an " +
+		Long: "Give one of --day, --at and --position. With --day the trial balance of a settled day, with what settlement posted. With --at (an " +
 			"instant, RFC 3339) or --position (a record) the balances that the records of the switch gave " +
 			"until then, that record included. Exit code 6 when debits and credits differ.",
 		Example: "  tapswitch ledger trial-balance --at 2026-11-21T12:00:00+08:00",
@@ -195,6 +195,7 @@ func trialCommand(source Source) *cobra.Command {
 			})
 		},
 	}, true)
+	c.Flags().Lookup("day").Usage = "business date of a settled day, YYYY-MM-DD"
 	c.Flags().StringVar(&at, "at", "", "instant, such as 2026-11-21T12:00:00+08:00")
 	c.Flags().StringVar(&position, "position", "", "record, such as b017-3-42")
 	return c
@@ -223,8 +224,11 @@ func moment(d *desk, at, position string) (m day.Moment, err error) {
 	switch {
 	case at != "":
 		instant, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			return m, fmt.Errorf("--at: %q: want an instant such as 2026-11-21T12:00:00+08:00", at)
+		}
 		m.At = txn.MillisOf(instant)
-		return m, err
+		return m, nil
 	case position != "":
 		m.Position, err = txn.ParsePosition(position)
 		return m, err

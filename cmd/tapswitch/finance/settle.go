@@ -66,7 +66,7 @@ func (d *desk) ran(c *cobra.Command, run *day.Run) error {
 		how = "unchanged"
 	}
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(c.OutOrStdout(), "run %d of %s (%s): %d records, %d approved, %d breaks\n%s\n", m.Run,
+	fmt.Fprintf(c.OutOrStdout(), "run %d of %s (%s): %d records with their markers, %d approved, %d breaks\n%s\n", m.Run,
 		m.BusinessDate, how, m.Records, m.Approved, m.Breaks, run.Dir)
 	fmt.Fprintln(w, "Cur\tGross\tFees\tTax\tNet\tTo pay\tTo collect\t")
 	for _, s := range m.Control {

@@ -111,7 +111,8 @@ func (d *Desk) Propose(ctx context.Context, a Adjustment) (Adjustment, error) {
 	}
 	switch {
 	case sum != 0 || len(a.Postings) < 2:
-		return a, fmt.Errorf("%w: %d postings that sum to %d", chart.ErrUnbalanced, len(a.Postings), sum)
+		return a, fmt.Errorf("%w: %w: %d postings that sum to %d", ErrAdjustment, chart.ErrUnbalanced,
+			len(a.Postings), sum)
 	case a.Text == "" || !a.Date.Valid() || a.Currency == 0:
 		return a, fmt.Errorf("%w: it needs a text that says why, a business date and a currency", ErrAdjustment)
 	case stateOf(d.journal.Events(), a.Date) == Certified:
