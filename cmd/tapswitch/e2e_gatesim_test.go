@@ -37,12 +37,18 @@ const (
 
 func newGateHall(t *testing.T) *gateHall {
 	t.Helper()
+	return newHallOf(t, "--gates", fmt.Sprint(hallGates), "--cards", fmt.Sprint(hallCards))
+}
+
+// newHallOf is one whose gates are set up with some flags more.
+func newHallOf(t *testing.T, more ...string) *gateHall {
+	t.Helper()
 	h := &gateHall{deskCity: newDeskCity(t), gates: filepath.Join(t.TempDir(), "gates")}
 	h.proxy = e2eProxy(t, h.node.gate())
-	r := e2eCommand(t, nil, "", h.arguments("--set-up", "--seed", fmt.Sprint(e2eSeed(t, 20261122)),
-		"--gates", fmt.Sprint(hallGates), "--cards", fmt.Sprint(hallCards), "--start", "0s",
-		"--interval", "1s", "--skew", "10s", "--outage-every", "50", "--outage-taps", "20",
-		"--repeats", "1000", "--token-file", filepath.Join(h.node.dir, adminTokenFile))...)
+	r := e2eCommand(t, nil, "", h.arguments(append([]string{"--set-up", "--seed",
+		fmt.Sprint(e2eSeed(t, 20261122)), "--start", "0s", "--interval", "1s", "--skew", "10s",
+		"--outage-every", "50", "--outage-taps", "20", "--repeats", "1000",
+		"--token-file", filepath.Join(h.node.dir, adminTokenFile)}, more...)...)...)
 	if r.code != 0 {
 		t.Fatal(r.short())
 	}

@@ -5,7 +5,6 @@ package gatesim
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -46,11 +45,14 @@ func Command() *cobra.Command {
 			"lost networks, uploads in batches that are interrupted, repeated and resumed. A first run " +
 			"in a directory registers the gates and enrols and loads their cards, which takes an " +
 			"operator's token; later runs go on where the gates stopped. The plan (who taps when, when " +
-			"the network is lost) depends on the seed alone.\n\nPrints for each gate what it did: " +
+			"the network is lost) depends on the seed alone. With --metro the last gates are a city's: " +
+			"stations, buses and trams to which the same cards come, with transfers, business class and " +
+			"torn taps that are proved later; they run together.\n\nPrints for each gate what it did: " +
 			"settled is what the switch must have booked for it. Exit code 6 when a gate's own figures " +
 			"do not add up or the switch refused records of it, 1 when a gate could not go on or " +
 			"records still wait.",
 		Example: "  tapswitch gate-sim --dir gates --token-file data/admin.token --gates 10 --taps 200\n" +
+			"  tapswitch gate-sim --dir city --token-file data/admin.token --gates 8 --metro 6 --seed 2\n" +
 			"  tapswitch gate-sim --dir gates --taps 400 --gate 3 -o json   # goes on, one gate alone\n" +
 			"  tapswitch ledger totals --day 2026-11-22                     # operator GATESIM",
 		Args: func(c *cobra.Command, args []string) error {
@@ -92,6 +94,8 @@ func (o *flags) add(c *cobra.Command) {
 	f.IntVar(&s.OutageEvery, "outage-every", 100, "first run: one loss of the network in so many taps")
 	f.IntVar(&s.OutageTaps, "outage-taps", 40, "first run: how many taps it lasts at most")
 	f.IntVar(&s.Repeats, "repeats", 500, "first run: batches of 10,000 that are sent twice")
+	f.IntVar(&s.Metro, "metro", 0, "first run: how many of the gates, the last ones, are of a city with a metro")
+	f.IntVar(&s.Tears, "tears", 200, "first run: debits of 10,000 at these that are torn")
 	o.form = cli.Table
 	f.VarP(&o.form, "output", "o", "table or json")
 }
@@ -101,7 +105,13 @@ func (o *flags) execute(c *cobra.Command) error {
 	if o.dir == "" {
 		return cli.WithCode(cli.ExitUsage, errors.New("--dir is needed"))
 	}
-	world, err := o.world(c.Context())
+	if o.run.Form != gatesim.FormFrame && o.run.Form != gatesim.FormTaps {
+		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--upload %.16q: want frame or taps", o.run.Form))
+	}
+	if o.first > 0 && o.last > 0 && o.first > o.last {
+		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--from-gate %d is behind --to-gate %d", o.first, o.last))
+	}
+	world, err := o.world(c)
 	if err != nil || o.setUpOnly {
 		return err
 	}
@@ -111,12 +121,24 @@ func (o *flags) execute(c *cobra.Command) error {
 	}
 	o.run.World, o.run.Addr, o.run.Dir = world, o.url, o.dir
 	reports, err := gatesim.Run(c.Context(), gates, o.run)
+	switch {
+	case errors.Is(err, gatesim.ErrNoList):
+		err = gatesim.ErrNoList // of every gate the same
+	case errors.Is(err, gatesim.ErrSetup):
+		return cli.WithCode(cli.ExitUsage, err)
+	}
 	return errors.Join(err, o.print(c.OutOrStdout(), reports), verdict(reports, o.run.Undrained))
 }
 
 // world opens the world of the directory, or sets one up.
-func (o *flags) world(ctx context.Context) (*gatesim.World, error) {
+func (o *flags) world(c *cobra.Command) (*gatesim.World, error) {
 	w, err := gatesim.OpenWorld(o.dir)
+	if err == nil {
+		for _, name := range o.ignored(c, w) {
+			fmt.Fprintf(c.ErrOrStderr(), "--%s is not followed: %s was set up with another value; "+
+				"take another directory and --seed for other gates\n", name, o.dir)
+		}
+	}
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return w, err
 	}
@@ -124,15 +146,43 @@ func (o *flags) world(ctx context.Context) (*gatesim.World, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := o.setup
+	s := o.asked()
 	s.Base = txn.MillisOf(time.Now().Add(o.start).Truncate(time.Second))
-	s.Interval, s.Skew = txn.Millis(o.interval.Milliseconds()), txn.Millis(o.skew.Milliseconds())
-	s.Balance = txn.Minor(o.balance)
-	w, err = gatesim.Provision(ctx, o.url, token, o.dir, s)
+	w, err = gatesim.Provision(c.Context(), o.url, token, o.dir, s)
 	if errors.Is(err, gatesim.ErrSetup) {
 		return nil, cli.WithCode(cli.ExitUsage, err)
 	}
 	return w, err
+}
+
+// asked is the setup that the flags ask for, but for when it begins.
+func (o *flags) asked() gatesim.Setup {
+	s := o.setup
+	s.Interval, s.Skew = txn.Millis(o.interval.Milliseconds()), txn.Millis(o.skew.Milliseconds())
+	s.Balance = txn.Minor(o.balance)
+	return s
+}
+
+// ignored names the flags of a first run that were given and differ from what the directory was
+// set up with. When the plan began is never asked again.
+func (o *flags) ignored(given *cobra.Command, w *gatesim.World) (names []string) {
+	a, has := o.asked(), &w.Setup
+	for _, f := range []struct {
+		name   string
+		differ bool
+	}{
+		{"seed", a.Seed != has.Seed}, {"gates", a.Gates != has.Gates}, {"cards", a.Cards != has.Cards},
+		{"start", true}, {"interval", a.Interval != has.Interval}, {"balance", a.Balance != has.Balance},
+		{"skew", a.Skew != has.Skew}, {"drift", a.Drift != has.Drift},
+		{"outage-every", a.OutageEvery != has.OutageEvery},
+		{"outage-taps", a.OutageTaps != has.OutageTaps}, {"repeats", a.Repeats != has.Repeats},
+		{"metro", a.Metro != has.Metro}, {"tears", a.Tears != has.Tears},
+	} {
+		if f.differ && given.Flags().Changed(f.name) {
+			names = append(names, f.name)
+		}
+	}
+	return names
 }
 
 // gates returns the numbers of the gates to run, from 0.
@@ -141,8 +191,15 @@ func (o *flags) gates(w *gatesim.World) ([]int, error) {
 	if o.gate != 0 {
 		first, last = o.gate, o.gate
 	}
-	if first < 1 || first > last || last > w.Gates {
-		return nil, fmt.Errorf("gates %d to %d of %d", first, last, w.Gates)
+	switch {
+	case o.gate != 0 && (o.gate < 1 || o.gate > w.Gates):
+		return nil, fmt.Errorf("--gate %d: there are gates 1 to %d", o.gate, w.Gates)
+	case o.first < 0 || first > w.Gates:
+		return nil, fmt.Errorf("--from-gate %d: there are gates 1 to %d", o.first, w.Gates)
+	case last < 1 || last > w.Gates:
+		return nil, fmt.Errorf("--to-gate %d: there are gates 1 to %d", o.last, w.Gates)
+	case first > last:
+		return nil, fmt.Errorf("--from-gate %d is behind --to-gate %d", first, last)
 	}
 	var all []int
 	for n := first; n <= last; n++ {
@@ -175,11 +232,11 @@ func (o *flags) print(w io.Writer, reports []*gatesim.Report) error {
 		}{reports, total})
 	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(t, "gate\ttaps\tserved\tfen\tsettled\tfen\tknown\trejected\twaiting\tboots\tfaults\tlist\tpassed")
+	fmt.Fprintln(t, "gate\ttaps\tserved\tfen\tsettled\tfen\tknown\trejected\theld\tfen\tnot debited\twaiting\tboots\tfaults\tlist\tpassed")
 	for _, r := range append(reports, total) {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", cmp.Or(r.Gate, "all"), r.Taps,
-			r.Served, r.ServedFen, r.Settled, r.SettledFen, r.Known, r.Rejected, r.Waiting, r.Boots,
-			r.Did.Faults, r.ListEpoch, counts(r.Passed))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", cmp.Or(r.Gate, "all"), r.Taps,
+			r.Served, r.ServedFen, r.Settled, r.SettledFen, r.Known, r.Rejected, r.Held, r.HeldFen,
+			r.Undebited, r.Waiting, r.Boots, r.Did.Faults, r.ListEpoch, counts(r.Passed))
 	}
 	return t.Flush()
 }

@@ -3,8 +3,11 @@ package gatesim
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/call"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
@@ -54,9 +57,9 @@ func TestExitCodes(t *testing.T) {
 
 func TestPrinting(t *testing.T) {
 	reports := []*gatesim.Report{{Gate: "G1", Served: 2, ServedFen: 400, Settled: 2, SettledFen: 400,
-		Passed: map[string]int{"listed": 3, "pass_back": 1}}}
+		Held: 34, HeldFen: 6800, Passed: map[string]int{"listed": 3, "pass_back": 1}}}
 	for form, want := range map[cli.Output][]string{
-		cli.Table: {"G1", "all", "400", "listed:3 pass_back:1"},
+		cli.Table: {"G1", "all", "400", "listed:3 pass_back:1", "held", "6800", "not debited"},
 		cli.JSON:  {`"gate": "G1"`, `"total": {`, `"settled_fen": 400`},
 	} {
 		o := flags{form: form}
@@ -77,6 +80,8 @@ func TestUsage(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no directory": {}, "arguments": {"--dir", t.TempDir(), "x"},
 		"nothing there and no token": {"--dir", t.TempDir()},
+		"another form":               {"--dir", t.TempDir(), "--upload", "xml"},
+		"backwards":                  {"--dir", t.TempDir(), "--from-gate", "3", "--to-gate", "2"},
 	} {
 		c := Command()
 		c.SetArgs(args)
@@ -85,5 +90,38 @@ func TestUsage(t *testing.T) {
 		if err := c.ExecuteContext(t.Context()); cli.Code(err) != cli.ExitUsage {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Who asks for gates that are not there is told which are.
+func TestGatesThatAreNotThere(t *testing.T) {
+	w := &gatesim.World{Setup: gatesim.Setup{Gates: 3}}
+	for want, f := range map[string]flags{
+		"--gate 9: there are gates 1 to 3":      {gate: 9},
+		"--from-gate 4: there are gates 1 to 3": {first: 4},
+		"--to-gate 8: there are gates 1 to 3":   {last: 8},
+		"--from-gate 3 is behind --to-gate 2":   {first: 3, last: 2},
+	} {
+		if _, err := f.gates(w); err == nil || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// A flag of the first run that a later run gives otherwise is told, and only such a one.
+func TestFlagsOfTheFirstRun(t *testing.T) {
+	var o flags
+	c := new(cobra.Command)
+	o.add(c)
+	if err := c.ParseFlags([]string{"--gates", "5", "--cards", "20", "--metro", "2"}); err != nil {
+		t.Fatal(err)
+	}
+	w := &gatesim.World{Setup: o.asked()}
+	if names := o.ignored(c, w); len(names) != 0 {
+		t.Errorf("the same: %v", names)
+	}
+	w.Gates, w.Metro, w.Seed = 3, 0, 9
+	if names := o.ignored(c, w); !slices.Equal(names, []string{"gates", "metro"}) {
+		t.Errorf("%v", names)
 	}
 }

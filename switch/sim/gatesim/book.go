@@ -1,6 +1,7 @@
 package gatesim
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -29,6 +30,16 @@ type Record struct {
 	Modes  disruption.Flags `json:"modes,omitempty"`
 	Tariff string           `json:"tariff,omitempty"`
 
+	// What a record of the city tells besides; Kind "" is a boarding of a bus.
+	Kind     string     `json:"kind,omitempty"`
+	Mode     string     `json:"mode,omitempty"`
+	Business bool       `json:"business,omitempty"`
+	Metres   uint32     `json:"metres,omitempty"`
+	From     string     `json:"from,omitempty"` // the station of the entry
+	FromAt   txn.Millis `json:"from_at,omitempty"`
+
+	// Grey: the card was away before it answered, and has not been asked since.
+	Grey   bool    `json:"grey,omitempty"`
 	TAC    [4]byte `json:"tac,omitzero"`
 	Proved bool    `json:"proved,omitempty"` // the TAC was asked for after a torn tap
 
@@ -45,6 +56,8 @@ const (
 	fateKnown    fate = "known" // it had it already: an answer was lost, or it was sent twice
 	fateRejected fate = "rejected"
 	fateHeld     fate = "held"
+	// fateUndebited: a torn record of which the card's next one shows that it had not paid.
+	fateUndebited fate = "not_debited"
 )
 
 // settled reports whether the switch has booked the record.
@@ -68,6 +81,13 @@ type book struct {
 
 	Open    *Record  `json:"open,omitempty"` // an intent without its end
 	Waiting []Record `json:"waiting,omitempty"`
+	// Doubts are torn records that the switch holds: their proof may come, or what it learned
+	// from the card's next record.
+	Doubts []Record `json:"doubts,omitempty"`
+	Greys  int      `json:"greys,omitempty"`
+	// Sent and SentFen are Number and Sum of the last record that was answered.
+	Sent    int       `json:"sent,omitempty"`
+	SentFen txn.Minor `json:"sent_fen,omitempty"`
 }
 
 func newBook() *book {
@@ -83,8 +103,10 @@ func (b *book) apply(e *entry) error {
 	case entryIntent:
 		r := *e.Record
 		b.Open, b.Seq, b.Next = &r, r.Seq, r.Tap+1
-	case entryDone, entryVoid:
+	case entryDone, entryVoid, entryGrey:
 		return b.close(e)
+	case entryProof:
+		return b.prove(e)
 	case entryPassed:
 		b.Passed[e.Why]++
 		b.Next = e.Tap + 1
@@ -123,7 +145,10 @@ func (b *book) close(e *entry) error {
 		b.Voided++
 		return nil
 	}
-	r.TAC, r.Proved = e.TAC, e.Proved
+	r.TAC, r.Proved, r.Grey = e.TAC, e.Proved, e.Kind == entryGrey
+	if r.Grey {
+		b.Greys++
+	}
 	b.Served++
 	b.ServedFen += r.Amount
 	r.Number, r.Sum = b.Served, b.ServedFen
@@ -134,20 +159,74 @@ func (b *book) close(e *entry) error {
 	return nil
 }
 
-// acknowledge takes a record that the switch has answered out of those that wait. One that does
-// not wait any more has been counted.
-func (b *book) acknowledge(a ack) {
-	i := slices.IndexFunc(b.Waiting, func(r Record) bool { return r.Seq == a.Seq })
+// prove turns a torn record into a proved one, which is sent, again if it was sent before.
+func (b *book) prove(e *entry) error {
+	b.Next = e.Tap + 1
+	i := bySeq(b.Waiting, e.Seq)
 	if i < 0 {
+		at := bySeq(b.Doubts, e.Seq)
+		if at < 0 {
+			return fmt.Errorf("%w: sequence number %d is proved and is not torn", ErrDamaged, e.Seq)
+		}
+		b.Waiting = inOrder(b.Waiting, b.Doubts[at])
+		b.Doubts = slices.Delete(b.Doubts, at, at+1)
+		i = bySeq(b.Waiting, e.Seq)
+	}
+	r := &b.Waiting[i]
+	r.Grey, r.Proved, r.TAC = false, true, e.TAC
+	b.Torn++
+	return nil
+}
+
+func bySeq(records []Record, seq uint32) int {
+	return slices.IndexFunc(records, func(r Record) bool { return r.Seq == seq })
+}
+
+// inOrder puts a record at its place: what is sent at once is sent in the order of numbers.
+func inOrder(records []Record, r Record) []Record {
+	at, _ := slices.BinarySearchFunc(records, r.Seq, func(o Record, seq uint32) int {
+		return cmp.Compare(o.Seq, seq)
+	})
+	return slices.Insert(records, at, r)
+}
+
+// acknowledge takes a record that the switch has answered out of those that wait, or of the
+// doubts. One that is in neither has been counted.
+func (b *book) acknowledge(a ack) {
+	of := &b.Waiting
+	i := bySeq(*of, a.Seq)
+	if i < 0 {
+		of = &b.Doubts
+		if i = bySeq(*of, a.Seq); i < 0 {
+			return
+		}
+	}
+	r := (*of)[i]
+	if r.Number > b.Sent {
+		b.Sent, b.SentFen = r.Number, r.Sum
+	}
+	if r.Grey && a.Reason == reasonTorn {
+		if of == &b.Waiting {
+			b.Waiting, b.Doubts = slices.Delete(b.Waiting, i, i+1), inOrder(b.Doubts, r)
+		}
 		return
 	}
+	if a.Reason == reasonNotDebited {
+		a.Fate = fateUndebited
+	}
 	b.Fates[a.Fate]++
-	b.FatesFen[a.Fate] += b.Waiting[i].Amount
+	b.FatesFen[a.Fate] += r.Amount
 	if a.Reason != "" {
 		b.Reasons[a.Reason]++
 	}
-	b.Waiting = slices.Delete(b.Waiting, i, i+1)
+	*of = slices.Delete(*of, i, i+1)
 }
+
+// What the switch says of torn records.
+const (
+	reasonTorn       = "torn"
+	reasonNotDebited = "not_debited"
+)
 
 // snapshot is the book as one entry.
 func (b *book) snapshot() *book { return b }

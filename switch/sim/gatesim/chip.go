@@ -14,6 +14,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/crypto/purse"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -31,30 +32,42 @@ type chip struct {
 	Taps       uint32
 	Total      uint32
 	LastAt     txn.Millis
+	// What a card of the city knows besides: the gate of its last debit, from 1, the number of
+	// the station where it went in, and its rides, by which the next one is priced.
+	LastGate uint16
+	Station  uint16
+	Rides    price.State
 }
 
+// One copy of a chip: generation, values, CRC. A card of the city holds its rides too.
 const (
-	chipHalf = 64 // one copy: generation, values, CRC
-	chipSlot = 2 * chipHalf
+	chipHalf     = 64
+	cityChipHalf = 64 + price.EncodedMax + 64
+	ridesAt      = 44 // of their length, in the values
 )
 
-// chips is the file with the chips of the cards of one gate. Each card has two copies, written
-// in turn, so that a torn write leaves the other.
+// chips is the file with the chips of the cards of one gate, or of the city. Each card has two
+// copies, written in turn, so that a torn write leaves the other.
 type chips struct {
 	file *os.File
 	gens []uint64
 	sync bool
+	half int // bytes of a copy
 }
 
 var errChip = errors.New("chip cannot be read")
 
 // openChips opens the file of n cards; new ones hold balance.
-func openChips(dir string, n int, balance txn.Minor, sync bool) (c *chips, err error) {
+func openChips(dir string, n int, balance txn.Minor, sync bool) (*chips, error) {
+	return openChipsOf(chipHalf, dir, n, balance, sync)
+}
+
+func openChipsOf(half int, dir string, n int, balance txn.Minor, sync bool) (c *chips, err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "cards"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("cards: %w", err)
 	}
-	c = &chips{file: f, gens: make([]uint64, n), sync: sync}
+	c = &chips{file: f, gens: make([]uint64, n), sync: sync, half: half}
 	for i := range n {
 		_, err := c.load(i)
 		if errors.Is(err, io.EOF) {
@@ -69,8 +82,8 @@ func openChips(dir string, n int, balance txn.Minor, sync bool) (c *chips, err e
 
 // load reads the newer good copy of a card; io.EOF when there never was one.
 func (c *chips) load(i int) (best chip, err error) {
-	both := make([]byte, chipSlot)
-	n, err := c.file.ReadAt(both, int64(i)*chipSlot)
+	both := make([]byte, 2*c.half)
+	n, err := c.file.ReadAt(both, int64(i)*int64(len(both)))
 	if n == 0 {
 		return best, io.EOF
 	}
@@ -78,10 +91,13 @@ func (c *chips) load(i int) (best chip, err error) {
 		return best, fmt.Errorf("card %d: %w", i, err)
 	}
 	gen := uint64(0)
-	for at := 0; at < chipSlot; at += chipHalf {
-		half := both[at:][:chipHalf]
+	for at := 0; at < len(both); at += c.half {
+		half := both[at:][:c.half]
 		if g := binary.BigEndian.Uint64(half); g > gen && crcOK(half) {
-			gen, best = g, decodeChip(half[8:])
+			if best, err = decodeChip(half[8:]); err != nil {
+				return best, fmt.Errorf("card %d: %w", i, err)
+			}
+			gen = g
 		}
 	}
 	if gen == 0 {
@@ -92,23 +108,32 @@ func (c *chips) load(i int) (best chip, err error) {
 }
 
 func crcOK(half []byte) bool {
-	return crc32.Checksum(half[:chipHalf-4], castagnoli()) == binary.BigEndian.Uint32(half[chipHalf-4:])
+	end := len(half) - 4
+	return crc32.Checksum(half[:end], castagnoli()) == binary.BigEndian.Uint32(half[end:])
 }
 
-func decodeChip(b []byte) (c chip) {
+func decodeChip(b []byte) (c chip, err error) {
 	c.Balance, c.Counter = binary.BigEndian.Uint32(b), binary.BigEndian.Uint16(b[4:])
 	c.LastSeq = binary.BigEndian.Uint32(b[6:])
 	copy(c.LastTAC[:], b[10:14])
 	c.LeaseUntil = txn.Millis(binary.BigEndian.Uint64(b[14:]))
 	c.Taps, c.Total = binary.BigEndian.Uint32(b[22:]), binary.BigEndian.Uint32(b[26:])
 	c.LastAt = txn.Millis(binary.BigEndian.Uint64(b[30:]))
-	return c
+	c.LastGate, c.Station = binary.BigEndian.Uint16(b[38:]), binary.BigEndian.Uint16(b[40:])
+	n := int(binary.BigEndian.Uint16(b[ridesAt-2:]))
+	if n > len(b)-ridesAt {
+		return c, errChip
+	}
+	if err := c.Rides.Decode(b[ridesAt:][:n]); err != nil {
+		return c, fmt.Errorf("%w: %w", errChip, err)
+	}
+	return c, nil
 }
 
 // store writes a card over its older copy.
 func (c *chips) store(i int, v *chip) error {
 	gen := c.gens[i] + 1
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, chipHalf), gen)
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, c.half), gen)
 	b = binary.BigEndian.AppendUint32(b, v.Balance)
 	b = binary.BigEndian.AppendUint16(b, v.Counter)
 	b = append(binary.BigEndian.AppendUint32(b, v.LastSeq), v.LastTAC[:]...)
@@ -116,9 +141,16 @@ func (c *chips) store(i int, v *chip) error {
 	b = binary.BigEndian.AppendUint32(b, v.Taps)
 	b = binary.BigEndian.AppendUint32(b, v.Total)
 	b = binary.BigEndian.AppendUint64(b, uint64(v.LastAt))
-	b = b[:chipHalf-4]
+	b = binary.BigEndian.AppendUint16(b, v.LastGate)
+	b = binary.BigEndian.AppendUint16(b, v.Station)
+	rides := v.Rides.Append(nil)
+	b = append(binary.BigEndian.AppendUint16(b, uint16(len(rides))), rides...)
+	if len(b) > c.half-4 {
+		panic("gatesim: internal error: a card's rides do not fit on its chip")
+	}
+	b = b[:c.half-4]
 	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli()))
-	_, err := c.file.WriteAt(b, int64(i)*chipSlot+int64(gen%2)*chipHalf)
+	_, err := c.file.WriteAt(b, int64(2*i+int(gen%2))*int64(c.half))
 	if err == nil && c.sync {
 		err = c.file.Sync()
 	}
@@ -197,7 +229,7 @@ func (s *Setup) values(r *Record, gate int) purse.Values {
 
 // tac is the proof that the card gives for a record.
 func (s *Setup) tac(master *purse.Master, r *Record, gate int) ([4]byte, error) {
-	number := s.number(gate*s.Cards + r.Card)
+	number := s.number(s.cardOf(gate, r.Card))
 	key, err := master.Card(&purse.Card{Issuer: issuer(), Serial: serialOf(number)})
 	if err != nil {
 		return [4]byte{}, fmt.Errorf("card %d: %w", r.Card, err)

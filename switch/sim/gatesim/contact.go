@@ -231,13 +231,16 @@ func (g *Gate) format() string {
 }
 
 // getList brings the list up to date: by a delta, or whole. A switch without a card desk has
-// none.
+// none, which ends a gate that never had one.
 func (g *Gate) getList(ctx context.Context, n int) error {
 	err := g.getDelta(ctx)
 	if errors.Is(err, errTakeFull) {
 		err = g.getFull(ctx)
 	}
 	if refused, is := isRefusal(err); is && refused.Code == "not_found" {
+		if g.list == nil {
+			return ErrNoList
+		}
 		return nil
 	}
 	if err != nil {
@@ -251,6 +254,9 @@ func (g *Gate) getList(ctx context.Context, n int) error {
 	_, err = g.link.ask(ctx, question{path: "/v1/lists/ack", body: body})
 	return err
 }
+
+// ErrNoList reports a switch that has no list for gates at all: they would serve nobody.
+var ErrNoList = errors.New("the switch gives no list of frozen cards: start it with --set desk.city=CITY")
 
 var errTakeFull = errors.New("a full list is needed")
 

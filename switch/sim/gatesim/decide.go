@@ -22,6 +22,7 @@ const (
 	refuseClosed  verdict = "station_closed"
 	refuseListed  verdict = "listed"
 	refuseUnknown verdict = "list_too_old"
+	refuseNoList  verdict = "no_list" // the gate never got one
 	refuseTap     verdict = "tap_limit"
 	refuseGate    verdict = "gate_limit"
 	refusePass    verdict = "pass_back"
@@ -41,6 +42,7 @@ type moment struct {
 	modes   disruption.Flags
 	given   txn.Minor // off line since the gate was on line last
 	waiting int       // records in the queue
+	noList  bool
 	// seen: the switch has just said that the card is good.
 	seen bool
 }
@@ -76,6 +78,8 @@ func judgeLimits(p *provision.Parameters, c *chip, m moment, charge txn.Minor) v
 		limit, ok = p.Limit(provision.ClassPurse, provision.Fresh)
 	}
 	switch {
+	case !ok && m.noList:
+		return refuseNoList
 	case !ok:
 		return refuseUnknown
 	case charge > limit.TapMax:

@@ -11,7 +11,16 @@
 // A card is a chip in a file: balance, offline counter, what it proved last, and its TAC key.
 // Every tap is an intent in the queue, the debit of the chip, and the proof in the queue, each
 // on disk before the next; what a kill tears in between is found at the next boot by asking the
-// chip, as GET TRANSACTION PROVE does. A card has one home gate.
+// chip, as GET TRANSACTION PROVE does. A card has one home gate, or it is the city's.
+//
+// The city is the last gates of a world: metro stations, buses and trams, to which the same cards
+// come. A chip of the city remembers its rides, by which the tariff prices the next one with its
+// transfers; a record says where the ride began, how long it was, by what mode and class. The
+// chips lie in one file, and one goroutine plays all gates of the city tap by tap, so that a kill
+// leaves one torn tap at most; a lock keeps a second process out. Some debits the plan tears: the
+// card is away before it answers, debited or not. The record goes up grey; when the card is shown
+// there again before it paid elsewhere its proof follows, else its next record tells the switch,
+// which the gate hears at the end.
 //
 // Time is the plan's: tap n of a gate happens at Base + n intervals, whatever the machine does,
 // and with the same seed, documents and list a gate does the same to the last byte. Only faults

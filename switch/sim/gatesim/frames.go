@@ -1,6 +1,7 @@
 package gatesim
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/purse"
 	"github.com/tapswitch/tapswitch/switch/disruption"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/gate/frame"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -23,6 +25,8 @@ type frames struct {
 	boot  uint32
 	// ahead is how much the gate's clock is ahead of the machine's.
 	ahead func() txn.Millis
+	// book is the gate's, for its own totals.
+	book *book
 }
 
 var _ Uplink = (*frames)(nil)
@@ -38,10 +42,11 @@ func (u *frames) Upload(ctx context.Context, records []Record) ([]ack, error) {
 	if len(records) > frame.RecordsMax {
 		records = records[:frame.RecordsMax]
 	}
-	last, id := &records[len(records)-1], &u.world.Identities[u.gate]
+	id := &u.world.Identities[u.gate]
+	total, sum := u.totals(records)
 	up := frame.Upload{Header: frame.Header{Terminal: id.ID, Boot: u.boot, Batch: records[0].Seq,
 		BatchRecords: uint32(len(records)), First: uint64(records[0].Number),
-		TotalRecords: uint64(last.Number), TotalSum: uint64(last.Sum),
+		TotalRecords: uint64(total), TotalSum: uint64(sum),
 		SentAt: time.Now().UnixMilli() + int64(u.ahead())}}
 	for i := range records {
 		up.Taps = append(up.Taps, u.tap(&records[i]))
@@ -57,18 +62,37 @@ func (u *frames) Upload(ctx context.Context, records []Record) ([]ack, error) {
 	return readFates(a.body, records)
 }
 
+// totals are what the gate has counted up to these records: they never go back, also where
+// what was torn is sent once more.
+func (u *frames) totals(records []Record) (number int, sum txn.Minor) {
+	if u.book != nil {
+		number, sum = u.book.Sent, u.book.SentFen
+	}
+	for i := range records {
+		number, sum = max(number, records[i].Number), max(sum, records[i].Sum)
+	}
+	return number, sum
+}
+
 // tap is a record as it is uploaded.
 func (u *frames) tap(r *Record) frame.Tap {
-	id, card := &u.world.Identities[u.gate], u.gate*u.world.Cards+r.Card
+	id, card := &u.world.Identities[u.gate], u.world.cardOf(u.gate, r.Card)
 	number, maker := u.world.psam(u.gate), issuer()
 	date, clock := bcdTime(r.At)
-	t := frame.Tap{Kind: "bus_boarding", TTI: uint8(purse.PurchaseEP),
+	t := frame.Tap{Kind: cmp.Or(r.Kind, kindBoard), TTI: uint8(purse.PurchaseEP),
 		Card: frame.Digits(u.world.number(card).Digits()), Issuer: hex.EncodeToString(maker[:]),
 		PSAM: hex.EncodeToString(number[:]), TermSeq: r.Seq, Counter: r.Counter,
 		Amount: uint32(r.Amount), Fare: uint32(r.Fare), Before: uint32(r.Before),
-		At:  hex.EncodeToString(date[:]) + hex.EncodeToString(clock[:]),
-		TAC: hex.EncodeToString(r.TAC[:]), KeyVersion: keyVersion, KeyIndex: keyIndex,
-		ListEpoch: r.Epoch, Line: id.Line, Station: id.Station, Flags: flagsOf(r)}
+		At:         hex.EncodeToString(date[:]) + hex.EncodeToString(clock[:]),
+		KeyVersion: keyVersion, KeyIndex: keyIndex,
+		ListEpoch: r.Epoch, Line: id.Line, Station: id.Station, Flags: flagsOf(r),
+		Mode: r.Mode, Metres: r.Metres, EntryStation: r.From, EntryAt: uint32(r.FromAt / 1000)}
+	if r.Business {
+		t.Travel = price.Business.String()
+	}
+	if !r.Grey {
+		t.TAC = hex.EncodeToString(r.TAC[:])
+	}
 	if r.Known {
 		t.ClockOffset = &r.Offset
 	}
@@ -77,7 +101,10 @@ func (u *frames) tap(r *Record) frame.Tap {
 
 // flagsOf names what was special about a record.
 func flagsOf(r *Record) (flags []string) {
-	if r.Proved {
+	switch {
+	case r.Grey:
+		flags = append(flags, "grey")
+	case r.Proved:
 		flags = append(flags, "proved")
 	}
 	for _, m := range disruption.Modes() {
@@ -103,8 +130,8 @@ type fates struct {
 
 // rejections are the reasons for which a record is rejected; for the others it is held.
 func rejections() []string {
-	return []string{"malformed", "tac_wrong", "too_old", "not_permitted", "declined", "not_debited",
-		"by_person", "gate_declined"}
+	return []string{"malformed", "tac_wrong", "too_old", "not_permitted", "declined", reasonNotDebited,
+		"by_person", "gate_declined", "card_invalid", "card_unknown"}
 }
 
 // readFates reads the answer to a frame. A repeat of a record that was rejected or is held is

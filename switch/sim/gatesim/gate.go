@@ -37,6 +37,8 @@ type Options struct {
 	DrainFor time.Duration
 	// Form is the form of uploads; "" is FormFrame.
 	Form Form
+
+	city *chips // the cards that the gates of the city have in common
 }
 
 // Gate is one gate at work. It belongs to one goroutine.
@@ -96,7 +98,7 @@ func OpenGate(o Options) (g *Gate, err error) {
 	if g.queue, err = openQueue(g.dir, !o.NoSync, g.book.apply); err != nil {
 		return g, fmt.Errorf("gate %s: %w", id.ID, err)
 	}
-	if g.chips, err = openChips(g.dir, o.World.Cards, o.World.Balance, !o.NoSync); err != nil {
+	if g.chips, err = g.cards(); err != nil {
 		return g, fmt.Errorf("gate %s: %w", id.ID, err)
 	}
 	if g.master, err = purse.NewMaster(TACScheme(), TestTACKey()); err != nil {
@@ -111,17 +113,39 @@ func OpenGate(o Options) (g *Gate, err error) {
 	if err = g.restore(); err != nil {
 		return g, err
 	}
+	return g, g.connect()
+}
+
+// cards opens the chips of the cards that are shown at the gate.
+func (g *Gate) cards() (*chips, error) {
+	w := g.o.World
+	switch {
+	case !w.inCity(g.o.Gate):
+		return openChips(g.dir, w.Cards, w.Balance, !g.o.NoSync)
+	case g.o.city == nil:
+		return nil, fmt.Errorf("%w: a gate of the city runs with the others alone", ErrSetup)
+	default:
+		return g.o.city, nil
+	}
+}
+
+// connect makes the gate's way of uploading.
+func (g *Gate) connect() error {
+	o := &g.o
 	switch o.Form {
 	case FormTaps:
+		if o.World.inCity(o.Gate) {
+			return fmt.Errorf("%w: records of the metro go up in frames only", ErrSetup)
+		}
 		g.uplink = &taps{g.link, o.World, o.Gate}
 	case FormFrame, "":
 		g.uplink = &frames{g.link, o.World, o.Gate, g.book.Boot, func() txn.Millis {
 			return g.script.offset(g.book.Next, g.held.ClockSet)
-		}}
+		}, g.book}
 	default:
-		return g, fmt.Errorf("%w: form %.16q, want frame or taps", ErrSetup, o.Form)
+		return fmt.Errorf("%w: form %.16q, want frame or taps", ErrSetup, o.Form)
 	}
-	return g, nil
+	return nil
 }
 
 // trust reads the public keys and the tokens of the world.
@@ -136,7 +160,7 @@ func (g *Gate) trust() error {
 	if g.planKeys, err = provision.NewKeys(keys...); err != nil {
 		return err
 	}
-	for card := range g.o.World.Cards {
+	for card := range g.o.World.cardsOf(g.o.Gate) {
 		token, err := pan.ParseToken(g.o.World.Tokens[g.worldCard(card)])
 		if err != nil {
 			return fmt.Errorf("token of card %d: %w", card, err)
@@ -160,7 +184,7 @@ func (g *Gate) boot() error {
 	if err != nil {
 		return err
 	}
-	if c.Counter == open.Counter+1 && c.LastSeq == open.Seq {
+	if g.proves(&c, open) {
 		return g.note(&entry{Kind: entryDone, Seq: open.Seq, TAC: c.LastTAC, Proved: true})
 	}
 	return g.note(&entry{Kind: entryVoid, Seq: open.Seq})
@@ -180,7 +204,7 @@ func (g *Gate) Close() error {
 	if g.queue != nil {
 		errs = append(errs, g.queue.close())
 	}
-	if g.chips != nil {
+	if g.chips != nil && g.chips != g.o.city {
 		errs = append(errs, g.chips.close())
 	}
 	if g.master != nil {
@@ -200,6 +224,11 @@ func (g *Gate) Run(ctx context.Context) error {
 			return fmt.Errorf("gate %s: tap %d: %w", g.id.ID, n, err)
 		}
 	}
+	return g.finish(ctx)
+}
+
+// finish uploads what waits, unless it is not wanted.
+func (g *Gate) finish(ctx context.Context) error {
 	if g.o.Undrained {
 		return nil
 	}
@@ -226,6 +255,9 @@ func (g *Gate) step(ctx context.Context, n int) error {
 		return err
 	}
 	g.choose(g.clock(n))
+	if g.o.World.inCity(g.o.Gate) {
+		return g.visit(ctx, n)
+	}
 	return g.tap(ctx, n)
 }
 
@@ -249,27 +281,38 @@ func (g *Gate) tap(ctx context.Context, n int) error {
 	if err != nil {
 		return err
 	}
-	place := disruption.Place{Line: g.id.Line, Station: g.id.Station, Terminal: g.id.ID}
-	m := moment{at: at, modes: disruption.FlagsAt(g.rules.orders, place, at), given: g.given,
-		age:    g.rules.params.AgeOf(g.list != nil, g.script.at(n)-g.held.ListAt),
-		listed: g.list != nil && g.list.Contains(g.tokens[card]), waiting: len(g.book.Waiting)}
 	fare, ok := g.rules.fareOf(g.id, at)
 	if !ok {
 		return g.note(&entry{Kind: entryPassed, Tap: n, Why: "no_fare"})
 	}
-	charge := fare
-	if m.modes.Has(disruption.TrainFault) {
-		charge = 0
+	return g.serve(ctx, &c, &Record{Tap: n, Card: card, Amount: fare, Fare: fare, At: at})
+}
+
+// moment is what the gate knows when a card is shown at tap n.
+func (g *Gate) moment(n, card int, at txn.Millis) moment {
+	place := disruption.Place{Line: g.id.Line, Station: g.id.Station, Terminal: g.id.ID}
+	return moment{at: at, modes: disruption.FlagsAt(g.rules.orders, place, at), given: g.given,
+		age:    g.rules.params.AgeOf(g.list != nil, g.script.at(n)-g.held.ListAt),
+		listed: g.list != nil && g.list.Contains(g.tokens[card]), noList: g.list == nil,
+		waiting: len(g.book.Waiting)}
+}
+
+// serve decides about a card, asks on line where it must, and debits it or does not. r says what
+// is to be charged where nothing is waived.
+func (g *Gate) serve(ctx context.Context, c *chip, r *Record) error {
+	n, m := r.Tap, g.moment(r.Tap, r.Card, r.At)
+	if r.Modes = m.modes; m.modes.Has(disruption.TrainFault) {
+		r.Amount = 0
 	}
-	v := judge(&g.rules.params, &c, m, charge)
+	v := judge(&g.rules.params, c, m, r.Amount)
 	if v.asks() && g.reachable(n) {
-		switch told, good, err := g.askOnline(ctx, n, card); {
+		switch told, good, err := g.askOnline(ctx, n, r.Card); {
 		case err != nil:
 			return err
 		case good == yes:
-			c.LeaseUntil, c.Taps, c.Total = leaseOf(&g.rules.params, &told, at), 0, 0
+			c.LeaseUntil, c.Taps, c.Total = leaseOf(&g.rules.params, &told, r.At), 0, 0
 			m.seen = true
-			v = judge(&g.rules.params, &c, m, charge)
+			v = judge(&g.rules.params, c, m, r.Amount)
 		case good == no:
 			v = refuseOnline
 		}
@@ -277,11 +320,11 @@ func (g *Gate) tap(ctx context.Context, n int) error {
 	if v != serve {
 		return g.note(&entry{Kind: entryPassed, Tap: n, Why: string(v)})
 	}
-	return g.debit(&c, &Record{Tap: n, Card: card, Amount: charge, Fare: fare, At: at, Modes: m.modes})
+	return g.debit(c, r)
 }
 
 // worldCard is the number in the world of a card of this gate.
-func (g *Gate) worldCard(card int) int { return g.o.Gate*g.o.World.Cards + card }
+func (g *Gate) worldCard(card int) int { return g.o.World.cardOf(g.o.Gate, card) }
 
 // debit takes the money off the chip: the intent first, then the chip, then the proof, each on
 // the disk before the next.
@@ -297,6 +340,10 @@ func (g *Gate) debit(c *chip, r *Record) error {
 	if err := g.note(&entry{Kind: entryIntent, Record: r}); err != nil {
 		return err
 	}
+	torn, paid := g.torn(r.Tap)
+	if torn && !paid {
+		return g.note(&entry{Kind: entryGrey, Seq: r.Seq})
+	}
 	proof, err := g.o.World.tac(g.master, r, g.o.Gate)
 	if err != nil {
 		return err
@@ -304,10 +351,13 @@ func (g *Gate) debit(c *chip, r *Record) error {
 	c.Balance -= uint32(r.Amount)
 	c.Counter++
 	c.LastSeq, c.LastTAC, c.LastAt = r.Seq, proof, r.At
-	c.Taps, c.Total = c.Taps+1, c.Total+uint32(r.Amount)
+	c.Taps, c.Total, c.LastGate = c.Taps+1, c.Total+uint32(r.Amount), uint16(g.o.Gate+1)
 	if err := g.chips.store(r.Card, c); err != nil {
 		return err
 	}
 	g.given += r.Amount
+	if torn {
+		return g.note(&entry{Kind: entryGrey, Seq: r.Seq})
+	}
 	return g.note(&entry{Kind: entryDone, Seq: r.Seq, TAC: proof})
 }

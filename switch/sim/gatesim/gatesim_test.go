@@ -224,14 +224,14 @@ func TestChips(t *testing.T) {
 	if got, err := c.load(2); err != nil || got != (chip{Balance: 50_000}) {
 		t.Errorf("%+v %v", got, err)
 	}
-	newer := int64(chipSlot) + int64(c.gens[1]%2)*chipHalf
+	newer := int64(2*chipHalf) + int64(c.gens[1]%2)*chipHalf
 	if _, err := c.file.WriteAt([]byte{0xff}, newer+10); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := c.load(1); err != nil || got.Balance != 50_000 {
 		t.Errorf("newer copy torn: %+v %v", got, err)
 	}
-	if _, err := c.file.WriteAt(make([]byte, chipSlot), chipSlot); err != nil {
+	if _, err := c.file.WriteAt(make([]byte, 2*chipHalf), 2*chipHalf); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.load(1); !errors.Is(err, errChip) {

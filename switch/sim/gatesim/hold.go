@@ -77,6 +77,15 @@ effective: {from: 2020-01-01}
 utc_offset: 8h
 fares:
   - {name: bus, mode: bus, flat: 200}
+  - {name: tram, mode: tram, flat: 200}
+  - {name: metro, mode: metro, distance: {steps: [{upto: 2000, fare: 200}, {upto: 5000, fare: 300}],
+     every: 5000, add: 100, max: 900}}
+classes:
+  - {class: business, mode: metro, times: 3}
+transfers:
+  - {name: to the metro, from: [bus, tram], to: [metro], window: 90m, off: 40}
+  - {name: from the metro, from: [metro], to: [bus, tram], window: 90m, off: 40}
+  - {name: between lines, from: [bus, tram], to: [bus, tram], window: 90m, same_line: "no", off: 40}
 `)})
 }
 

@@ -30,7 +30,18 @@ func newScript(s *Setup, gate int) *script {
 func (s *script) at(n int) txn.Millis { return s.setup.Base + txn.Millis(n)*s.setup.Interval }
 
 // card returns which of the gate's cards is shown at tap n.
-func (s *script) card(n int) int { return s.tapRandom(n, "card").IntN(s.setup.Cards) }
+func (s *script) card(n int) int { return s.tapRandom(n, "card").IntN(s.setup.cardsOf(s.gate)) }
+
+// torn reports whether the card is away before it answers at tap n, and whether it was debited;
+// again whether its holder shows it at the same gate once more.
+func (s *script) torn(n int) (torn, paid, again bool) {
+	r := s.tapRandom(n, "torn")
+	torn = r.IntN(10_000) < s.setup.Tears
+	return torn, r.IntN(2) == 0, r.IntN(2) == 0
+}
+
+// business reports whether the journey that begins at tap n is of the business class.
+func (s *script) business(n int) bool { return s.tapRandom(n, "class").IntN(8) == 0 }
 
 func (s *script) tapRandom(n int, purpose string) *rand.Rand {
 	return s.setup.random(s.gate<<32|n, purpose)

@@ -40,6 +40,8 @@ const (
 	entryIntent entryKind = "intent" // a card is about to be debited
 	entryDone   entryKind = "done"   // it was, and this is its proof
 	entryVoid   entryKind = "void"   // it was not
+	entryGrey   entryKind = "grey"   // the card was away before it answered
+	entryProof  entryKind = "proof"  // it came back, and proves that it was debited
 	entryPassed entryKind = "passed" // a tap without a debit: refused, or let through
 	entrySent   entryKind = "sent"   // what the switch answered
 	entrySum    entryKind = "sum"    // all before in one entry

@@ -3,6 +3,7 @@ package gatesim
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -10,8 +11,8 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// Report is what a gate did, in all its lives. Served = Settled + Rejected + Held + Waiting, in
-// number and in money. Settled is what the switch must have booked, each record once.
+// Report is what a gate did, in all its lives. Served = Settled + Rejected + Held + Waiting +
+// Undebited, in number and in money. Settled is what the switch must have booked, each record once.
 type Report struct {
 	Gate  string `json:"gate,omitempty"`
 	Boots uint32 `json:"boots"`
@@ -20,8 +21,9 @@ type Report struct {
 	Served    int            `json:"served"`
 	ServedFen txn.Minor      `json:"served_fen"`
 	Passed    map[string]int `json:"passed"` // taps without a debit, by reason
-	Torn      int            `json:"torn"`   // found by asking the card after a boot
+	Torn      int            `json:"torn"`   // found by asking the card later
 	Voided    int            `json:"voided"` // begun, and the card was not debited
+	Greys     int            `json:"greys"`  // of the served: the card was away before it answered
 
 	Settled     int            `json:"settled"`
 	SettledFen  txn.Minor      `json:"settled_fen"`
@@ -33,6 +35,10 @@ type Report struct {
 	Reasons     map[string]int `json:"reasons"` // of what was rejected or held
 	Waiting     int            `json:"waiting"`
 	WaitingFen  txn.Minor      `json:"waiting_fen"`
+	// Undebited are grey records of which the switch learned that the card had not paid. Grey
+	// records of which it has learned nothing are Held.
+	Undebited    int       `json:"not_debited"`
+	UndebitedFen txn.Minor `json:"not_debited_fen"`
 
 	ListEpoch  uint64 `json:"list_epoch,omitempty"`
 	Parameters string `json:"parameters,omitempty"` // version
@@ -53,6 +59,11 @@ func (g *Gate) Report() *Report {
 	for i := range b.Waiting {
 		r.WaitingFen += b.Waiting[i].Amount
 	}
+	r.Greys, r.Undebited, r.UndebitedFen = b.Greys, b.Fates[fateUndebited], b.FatesFen[fateUndebited]
+	for i := range b.Doubts {
+		r.Held, r.HeldFen = r.Held+1, r.HeldFen+b.Doubts[i].Amount
+		r.Reasons[reasonTorn]++
+	}
 	if g.list != nil {
 		r.ListEpoch = uint64(g.list.Epoch())
 	}
@@ -72,6 +83,9 @@ func Total(all []*Report) *Report {
 		t.ServedFen += r.ServedFen
 		t.Torn += r.Torn
 		t.Voided += r.Voided
+		t.Greys += r.Greys
+		t.Undebited += r.Undebited
+		t.UndebitedFen += r.UndebitedFen
 		t.Settled += r.Settled
 		t.SettledFen += r.SettledFen
 		t.Known += r.Known
@@ -105,21 +119,30 @@ func (d *Did) add(o *Did) {
 
 // Balanced reports whether the report adds up.
 func (r *Report) Balanced() bool {
-	return r.Served == r.Settled+r.Rejected+r.Held+r.Waiting &&
-		r.ServedFen == r.SettledFen+r.RejectedFen+r.HeldFen+r.WaitingFen
+	return r.Served == r.Settled+r.Rejected+r.Held+r.Waiting+r.Undebited &&
+		r.ServedFen == r.SettledFen+r.RejectedFen+r.HeldFen+r.WaitingFen+r.UndebitedFen
 }
 
-// Run plays several gates of a world at once, each in a goroutine that has ended when Run
-// returns, and returns their reports in the order of gates: also of those that failed, as far
-// as they came.
+// Run plays several gates of a world at once and returns their reports in the order of gates: also
+// of those that failed, as far as they came. Each gate has a goroutine and the gates of the city
+// one for all; they have ended when Run returns. The city's run all or none.
 func Run(ctx context.Context, gates []int, o Options) ([]*Report, error) {
-	reports, errs := make([]*Report, len(gates)), make([]error, len(gates))
+	own, city := split(o.World, gates)
+	if len(city) != 0 && len(city) != o.World.Metro {
+		return nil, fmt.Errorf("%w: the gates %d to %d are the city's and run together", ErrSetup,
+			o.World.Gates-o.World.Metro+1, o.World.Gates)
+	}
+	reports, errs := make([]*Report, len(own)), make([]error, len(own)+1)
+	var ofCity []*Report
 	var wg sync.WaitGroup
-	for i, gate := range gates {
-		own := o
-		own.Gate = gate
+	if len(city) > 0 {
+		wg.Go(func() { ofCity, errs[len(own)] = runCity(ctx, city, o) })
+	}
+	for i, gate := range own {
+		of := o
+		of.Gate = gate
 		wg.Go(func() {
-			g, err := OpenGate(own)
+			g, err := OpenGate(of)
 			if err == nil {
 				err = g.Run(ctx)
 				reports[i] = g.Report()
@@ -128,6 +151,18 @@ func Run(ctx context.Context, gates []int, o Options) ([]*Report, error) {
 		})
 	}
 	wg.Wait()
-	reports = slices.DeleteFunc(reports, func(r *Report) bool { return r == nil })
+	reports = slices.DeleteFunc(append(reports, ofCity...), func(r *Report) bool { return r == nil })
 	return reports, errors.Join(errs...)
+}
+
+// split tells gates with cards of their own from the city's.
+func split(w *World, gates []int) (own, city []int) {
+	for _, gate := range gates {
+		if w.inCity(gate) {
+			city = append(city, gate)
+		} else {
+			own = append(own, gate)
+		}
+	}
+	return own, city
 }

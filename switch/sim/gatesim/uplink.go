@@ -58,7 +58,7 @@ func (u *taps) Upload(ctx context.Context, records []Record) ([]ack, error) {
 		r := &records[i]
 		body.Taps = append(body.Taps, tapBody{OfflineCounter: r.Counter, ListEpoch: r.Epoch,
 			Tap: sim.Tap{ID: requestID(id.ID, r), Kind: "bus_boarding", Line: id.Line,
-				Station: id.Station, Card: u.world.number(u.gate*u.world.Cards + r.Card).Digits(),
+				Station: id.Station, Card: u.world.number(u.world.cardOf(u.gate, r.Card)).Digits(),
 				ServiceTime: sim.FormatTime(r.At.Time().In(local())),
 				FullFare:    &r.Fare, Charged: &r.Amount}})
 	}

@@ -59,6 +59,12 @@ type Setup struct {
 	OutageTaps  int `json:"outage_taps"`
 	// Repeats is how many of 10,000 batches are sent a second time on purpose.
 	Repeats int `json:"repeats"`
+	// Metro is how many of the gates, the last ones, are the city's: gates of metro stations, and
+	// of buses and trams between them, with cards in common. 0 for none.
+	Metro int `json:"metro,omitempty"`
+	// Tears is how many of 10,000 debits of the city's gates are torn: the card is away before it
+	// answers.
+	Tears int `json:"tears,omitempty"`
 }
 
 // ErrSetup reports a setup that cannot be; the error names the field.
@@ -74,6 +80,7 @@ func (s *Setup) check() error {
 		{"balance", int64(s.Balance), 0, 200_000}, {"skew", int64(s.Skew), 0, 24 * 3_600_000},
 		{"drift", s.Drift, 0, 1000}, {"outage every", int64(s.OutageEvery), 0, TapsMax},
 		{"outage taps", int64(s.OutageTaps), 0, TapsMax}, {"repeats", int64(s.Repeats), 0, 10_000},
+		{"metro", int64(s.Metro), 0, int64(s.Gates)}, {"tears", int64(s.Tears), 0, 10_000},
 		{"base", int64(s.Base), 1, int64(txn.MinorMax)},
 	} {
 		if f.value < f.lo || f.value > f.hi {
@@ -120,7 +127,11 @@ func (s *Setup) random(gate int, purpose string) *rand.Rand {
 }
 
 // identity returns gate i without its key: gates of three lines, two at each station.
+// The last ones are the city's.
 func (s *Setup) identity(i int) Identity {
+	if s.inCity(i) {
+		return s.cityIdentity(i)
+	}
 	return Identity{ID: fmt.Sprintf("GS%06d%03d", s.Seed%seedsMax, i+1), Line: fmt.Sprintf("GL%d", i%3+1),
 		Station: fmt.Sprintf("GL%d Stop %02d", i%3+1, i/6+1)}
 }
