@@ -29,6 +29,18 @@ func DigestOf(r frame.Record) Digest {
 	return Digest(binary.BigEndian.Uint64(sum[:]))
 }
 
+// TornDigest returns the digest of the torn record that a proved one is the proof of, 0 for
+// another record.
+func TornDigest(r frame.Record) Digest {
+	if r.Flags()&frame.Proved == 0 {
+		return 0
+	}
+	t := frame.Record(append([]byte(nil), r...))
+	clear(t[56:60]) // the TAC
+	binary.BigEndian.PutUint16(t[62:], r.Flags()&^frame.Proved|frame.Grey)
+	return DigestOf(t)
+}
+
 // Entry is the fate of one number.
 type Entry struct {
 	Digest Digest

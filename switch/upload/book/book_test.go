@@ -450,6 +450,13 @@ func TestTornRecords(t *testing.T) {
 	// Card 1 had paid, card 2 had not, and of card 3 it cannot be told.
 	r.expect(r.take(g.next(tap(1, 104, 8, 4810, 50), tap(2, 105, 7, 5000, 50), tap(3, 106, 9, 4500, 50))),
 		"accepted accepted accepted")
+	late := tap(1, 101, 7, 5000, 60) // the proof of what is known comes after all, and is no dispute
+	late.Flags, late.TAC = []string{"proved"}, "01020304"
+	records, sum := g.records, g.sum
+	u = g.next(late)
+	u.TotalRecords, u.TotalSum, u.First = records, sum, records
+	g.records, g.sum = records, sum
+	r.expect(r.take(u), "duplicate")
 	r.balance(1, 4620)
 	r.balance(2, 4810)
 	r.balance(3, 4810)

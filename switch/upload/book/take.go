@@ -261,6 +261,9 @@ func (w *work) claim(ctx context.Context) error {
 			if err := w.prove(ctx, it, was); err != nil {
 				return err
 			}
+		case fate.Reason == upload.Dispute && was.State == upload.Accepted &&
+			was.Digest == upload.TornDigest(it.record):
+			it.fate = upload.Fate{State: upload.Duplicate} // the card's next record had told
 		case fate.Reason == upload.Dispute:
 			err := w.dispute(ctx, it)
 			if err != nil {
