@@ -58,6 +58,9 @@ func (s OpenAccount) decide(c *change) Refusal {
 	if a.ExpiresOn = s.ExpiresOn; a.ExpiresOn == 0 {
 		a.ExpiresOn = c.validity()
 	}
+	if a.ExpiresOn.Valid() && !c.validUntil(a.ExpiresOn) {
+		return ExpiryPast
+	}
 	if !c.validUntil(a.ExpiresOn) {
 		return InvalidCommand
 	}
@@ -382,7 +385,7 @@ func (c *change) rider(r Rider) Refusal {
 	case r.Category != txn.RiderOrdinary && r.Source == "":
 		return NoReason
 	case r.Until != 0 && r.Until < c.rules.Calendar.Date(c.now):
-		return InvalidCommand
+		return RiderEnded
 	}
 	c.next.Rider = r
 	return RefusalNone

@@ -86,6 +86,12 @@ const (
 	// Trust flags.
 	TrustStands
 	NoTrust
+
+	// CarrierFrozen: a carrier that is to be given out is on the list of frozen cards.
+	CarrierFrozen
+	// RiderEnded and ExpiryPast: the last day that is named has passed.
+	RiderEnded
+	ExpiryPast
 	refusalEnd
 )
 
@@ -135,7 +141,7 @@ var refusalTexts = [refusalEnd]Text{
 	UnknownCarrier: {"carrier_unknown",
 		"The carrier does not belong to the account", "该卡或码不属于此账户"},
 	CarrierExists: {"carrier_exists",
-		"The carrier belongs to the account already, or once did", "该卡或码已登记过"},
+		"The carrier or printed number belongs to an account already, or once did", "该卡、码或号码已登记过"},
 	CarrierKindNotAllowed: {"carrier_kind_not_allowed",
 		"A carrier of this kind cannot be used here", "卡或码的类型不符合规定"},
 	CarrierNotActive: {"carrier_not_active", "The carrier is not active", "该卡或码未启用"},
@@ -186,6 +192,13 @@ var refusalTexts = [refusalEnd]Text{
 	TrustStands: {"trust_stands",
 		"A wider or longer trust flag is in force", "已有额度更高或期限更长的信用激励"},
 	NoTrust: {"trust_unknown", "No trust flag is in force", "无有效的信用激励"},
+	CarrierFrozen: {"carrier_frozen",
+		"The number is on the list of frozen cards: give out another one, or have its freeze " +
+			"lifted first", "该卡号在冻结名单中,请更换卡片或先解除冻结"},
+	RiderEnded: {"rider_until_past",
+		"The last day of the rider's category (rider.until) has passed", "优惠资格截止日期已过"},
+	ExpiryPast: {"expires_on_past",
+		"The last day of the card (expires_on) has passed", "卡片有效期截止日期已过"},
 }
 
 // Valid reports whether r is a known refusal, RefusalNone included.

@@ -43,7 +43,7 @@ func guards() []guard {
 		{account.InvalidCommand, given(account.Query{})},
 		{account.InvalidCommand, given(account.FreezeRisk{Ground: "cloned"})},
 		{account.InvalidCommand, given(account.SetRider{Rider: account.Rider{Until: 20260230}})},
-		{account.InvalidCommand, given(account.SetRider{Rider: account.Rider{
+		{account.RiderEnded, given(account.SetRider{Rider: account.Rider{
 			Category: txn.RiderSenior, Source: "civil", Until: 20200101}})},
 		{account.InvalidCommand, given(account.UnbindCarrier{Who: holder, Token: qr, Outlet: long})},
 		{account.InvalidCommand, given(account.OpenFinding{Fault: account.Lent, Evidence: long,

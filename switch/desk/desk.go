@@ -255,6 +255,9 @@ func (s *Service) Try(ctx context.Context, token pan.Token, cmd account.Command)
 	if out.Refusal != account.RefusalNone || out.Replay {
 		return out, nil
 	}
+	if refusal, err := s.frozenCarrier(ctx, doc, cmd); err != nil || refusal != account.RefusalNone {
+		return account.Outcome{Refusal: refusal}, err
+	}
 	for _, of := range borne(out.Next) {
 		at, _, err := s.indexed(ctx, of)
 		if err != nil {

@@ -290,3 +290,46 @@ func TestCasesAndTheirDates(t *testing.T) {
 		t.Fatalf("ended and listed: %+v", all)
 	}
 }
+
+// A number that is on the list of frozen cards is given to nobody: not with a new account, not in
+// addition, not in place of a lost card. A card that was given out before is drawn in with its
+// freeze, unless it is dead.
+func TestAFrozenNumberIsNotGivenOut(t *testing.T) {
+	r := newRig(t, "handan")
+	freeze := func(n byte, why txn.FreezeReason) {
+		t.Helper()
+		q := r.request(txn.Freeze, cardToken(n), 0)
+		q.Listing = txn.Listing{Mark: txn.Mark{Reason: why, Scope: txn.AppAll}, Actor: "risk.team"}
+		r.wants(q, txn.ReasonNone)
+	}
+	freeze(8, txn.Risk)
+	freeze(9, txn.Replaced)
+	carrier := func(n byte, existing bool) account.NewCarrier {
+		return account.NewCarrier{Token: cardToken(n), Kind: account.Chip, Family: "t_union", Ready: true,
+			Existing: existing}
+	}
+	holder := r.desk.HolderToken("id-8")
+	at, _, err := r.desk.AccountOf(t.Context(), holder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opening := func(n byte, existing bool) account.OpenAccount {
+		return account.OpenAccount{Holder: holder, Who: atDesk, Checked: true, Carrier: carrier(n, existing)}
+	}
+	r.refused(at, "li.lei", opening(8, false), account.CarrierFrozen)
+	r.refused(at, "li.lei", opening(9, true), account.CarrierFrozen)
+	if out, err := r.desk.Try(t.Context(), at, r.command("li.lei", opening(8, false))); err != nil ||
+		out.Refusal != account.CarrierFrozen {
+		t.Errorf("a dry run says %v, %v", out.Refusal, err)
+	}
+	token := r.open(1)
+	r.refused(token, "li.lei", account.BindCarrier{Who: atDesk, Carrier: carrier(8, false)}, account.CarrierFrozen)
+	r.must(token, "li.lei", lossReport)
+	no := r.must(token, "li.lei", account.ApplyReplacement{Who: atDesk, Old: cardToken(1), Accept: true}).Outcome.Case
+	r.refused(token, "li.lei", account.MakeCard{Case: no, Carrier: carrier(8, false)}, account.CarrierFrozen)
+	r.must(token, "li.lei", account.MakeCard{Case: no, Carrier: carrier(2, false)})
+	r.must(at, "li.lei", opening(8, true))
+	if got := r.listed(cardToken(8)); got.Reason != txn.Risk {
+		t.Errorf("drawn in, it bears %+v", got)
+	}
+}

@@ -152,6 +152,41 @@ func (s *Service) index(ctx context.Context, token pan.Token, next *account.Acco
 	return account.RefusalNone, nil
 }
 
+// frozenCarrier refuses commands that add a carrier whose number is on the list of frozen cards:
+// its holder would be declined everywhere. A card that was given out before may be frozen and is
+// drawn in with its freeze, unless its number is dead.
+func (s *Service) frozenCarrier(ctx context.Context, doc *account.Account, cmds ...account.Command) (account.Refusal, error) {
+	for _, cmd := range cmds {
+		n := added(cmd.Step)
+		if n == nil || n.Token.IsZero() || doc.Carrier(n.Token) != nil {
+			continue
+		}
+		entry, _, err := s.Entry(ctx, n.Token)
+		if err != nil {
+			return account.RefusalNone, err
+		}
+		if why := entry.Mark.Reason; why.Terminal() || why != txn.NotFrozen && !n.Existing {
+			return account.CarrierFrozen, nil
+		}
+	}
+	return account.RefusalNone, nil
+}
+
+// added is the carrier that a step adds to its account; nil for none.
+func added(step account.Step) *account.NewCarrier {
+	switch c := step.(type) {
+	case account.OpenAccount:
+		return &c.Carrier
+	case account.BindCarrier:
+		return &c.Carrier
+	case account.BindTemporary:
+		return &c.Carrier
+	case account.MakeCard:
+		return &c.Carrier
+	}
+	return nil
+}
+
 // borne lists what an account is found by.
 func borne(doc *account.Account) []pan.Token {
 	var all []pan.Token
@@ -178,6 +213,9 @@ func (s *Service) commit(ctx context.Context, token pan.Token, cmds ...account.C
 		out, changed := s.decide(doc, cmds, now)
 		if !changed {
 			return out, nil
+		}
+		if refusal, err := s.frozenCarrier(ctx, doc, cmds...); err != nil || refusal != account.RefusalNone {
+			return account.Outcome{Refusal: refusal}, err
 		}
 		if refusal, err := s.index(ctx, token, out.Next); err != nil || refusal != account.RefusalNone {
 			return account.Outcome{Refusal: refusal}, err

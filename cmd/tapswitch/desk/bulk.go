@@ -161,7 +161,8 @@ func (b *bulk) begin(people []person) error {
 		}
 		for _, key := range p.keys {
 			if first, twice := seen[key]; twice && p.bad == "" {
-				p.bad = fmt.Sprintf("the paper or the card stands in line %d already", first)
+				column, _, _ := strings.Cut(key, " ")
+				p.bad = fmt.Sprintf("%s: stands in line %d already", column, first)
 			} else if !twice {
 				seen[key] = p.line
 			}
@@ -284,41 +285,59 @@ func (b *bulk) read(c *cobra.Command, file string) ([]person, error) {
 	return people, nil
 }
 
+// readCSV reads one person a line, so that a broken line is that person's and no other's.
 func (b *bulk) readCSV(r io.Reader) ([]person, error) {
-	in := csv.NewReader(r)
-	in.FieldsPerRecord, in.TrimLeadingSpace = -1, true
-	head, err := in.Read()
-	if err != nil {
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, lineMax)
+	var head []string
+	var people []person
+	for no := 1; len(people) <= BulkMax && lines.Scan(); no++ {
+		text := bytes.TrimSpace(lines.Bytes())
+		if len(text) == 0 {
+			continue
+		}
+		in := csv.NewReader(bytes.NewReader(text))
+		in.TrimLeadingSpace = true
+		record, err := in.Read()
+		switch {
+		case head == nil && err != nil:
+			return nil, usage("FILE: line %d: want CSV with a head, or one JSON object a line", no)
+		case head == nil:
+			if head, err = columnsOf(record); err != nil {
+				return nil, err
+			}
+		case err != nil: // its text may hold what stands there
+			people = append(people, person{line: no, bad: "a quotation mark has no other, or " +
+				"stands inside a column"})
+		case len(record) != len(head):
+			people = append(people, person{line: no, bad: fmt.Sprintf("%d columns, want %d",
+				len(record), len(head))})
+		default:
+			values := map[string]string{}
+			for i, name := range head {
+				values[name] = strings.TrimSpace(record[i])
+			}
+			people = append(people, b.person(no, values))
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, usage("FILE: %w", err)
+	}
+	if head == nil {
 		return nil, usage("FILE: want CSV with a head, or one JSON object a line")
 	}
-	for i, name := range head {
-		head[i] = strings.TrimSpace(name)
-		if !known(head[i]) {
+	return people, nil
+}
+
+// columnsOf reads the head of a list.
+func columnsOf(record []string) ([]string, error) {
+	for i, name := range record {
+		record[i] = strings.TrimSpace(name)
+		if !known(record[i]) {
 			return nil, usage("FILE: column %d is not known; see --help", i+1)
 		}
 	}
-	var people []person
-	for len(people) <= BulkMax {
-		record, err := in.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil { // the text of csv errors holds a place, not what stands there
-			return nil, usage("FILE: %w", err)
-		}
-		line, _ := in.FieldPos(0)
-		if len(record) != len(head) {
-			people = append(people, person{line: line, bad: fmt.Sprintf("%d columns, want %d",
-				len(record), len(head))})
-			continue
-		}
-		values := map[string]string{}
-		for i, name := range head {
-			values[name] = strings.TrimSpace(record[i])
-		}
-		people = append(people, b.person(line, values))
-	}
-	return people, nil
+	return record, nil
 }
 
 func (b *bulk) readLines(r io.Reader) ([]person, error) {
@@ -348,7 +367,8 @@ func (b *bulk) object(line int, text []byte) person {
 		holder, _ := members["holder"].(string)
 		bound, _ := with["carrier"].(map[string]any)
 		token, _ := bound["token"].(string)
-		return person{line: line, masked: masked(token), keys: keysOf(holder, token), body: members}
+		return person{line: line, masked: masked(token), body: members,
+			keys: append(keysOf(holder, token), numberKeys(with)...)}
 	}
 	values := map[string]string{}
 	for name, value := range members {

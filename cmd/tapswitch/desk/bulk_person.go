@@ -47,6 +47,7 @@ func (b *bulk) person(line int, values map[string]string) person {
 		switch {
 		case slices.Contains(printedKinds(), name):
 			others = append(others, map[string]any{"kind": name, "value": text})
+			p.keys = append(p.keys, name+" "+text)
 		case !inStep:
 			body[name] = text
 		default:
@@ -88,7 +89,20 @@ func masked(number string) string {
 	return "****" + number[len(number)-4:]
 }
 
-// keysOf names a person's paper and card, to find who stands twice in a list.
+// keysOf names a person's paper and card, to find who stands twice in a list. The first word is
+// the column.
 func keysOf(holder, card string) []string {
-	return []string{"paper " + holder, "card " + strings.ReplaceAll(card, " ", "")}
+	return []string{"holder " + holder, "card " + strings.ReplaceAll(card, " ", "")}
+}
+
+// numberKeys are the keys of printed numbers in a step.
+func numberKeys(with map[string]any) (keys []string) {
+	all, _ := with["numbers"].([]any)
+	for _, n := range all {
+		number, _ := n.(map[string]any)
+		kind, _ := number["kind"].(string)
+		value, _ := number["value"].(string)
+		keys = append(keys, kind+" "+value)
+	}
+	return keys
 }

@@ -31,7 +31,7 @@ func TestBulkCSV(t *testing.T) {
 	o.refused(cli.ExitNotFound, "account_unknown", "find --holder -", holderA)
 	out := o.refused(cli.ExitFailed, "3 of 4 people were refused",
 		"bulk "+bad+" --unit U-7 --checked --dry-run")
-	for _, want := range []string{"stands in line 2 already", "holder or card is missing",
+	for _, want := range []string{"holder: stands in line 2 already", "holder or card is missing",
 		"1 columns, want 2", "****0001"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("want %q in\n%s", want, out)
@@ -47,6 +47,31 @@ func TestBulkCSV(t *testing.T) {
 	o.does("U-7", "find --card -", cardB)
 	o.refused(cli.ExitFailed, "account_exists", line)
 	o.silent()
+}
+
+// A dry run says what the real run would say: of a printed number that stands twice in the file,
+// of a card of another's account, of a day that has passed; and a broken line is that line's.
+func TestBulkDryRunSaysTheSame(t *testing.T) {
+	o := newOffice(t, "handan")
+	o.does("1 would be enrolled", "bulk - --unit U-7 --checked --dry-run",
+		"holder,card,serial\n"+holderC+","+cardC+",S-9\n")
+	o.does("1 enrolled", "bulk - --unit U-7 --checked", "holder,card,serial\n"+holderC+","+cardC+",S-9\n")
+	text := "serial,card,holder,rider,rider_source,rider_until\n" +
+		"S-1," + cardA + "," + holderA + ",,,\n" +
+		"S-1," + cardB + "," + holderB + ",,,\n" +
+		"S-2," + cardC + ",110101199001029988,,,\n" +
+		"S-3,31048000000000090,11010119900102999X,student,school,2020-01-01\n" +
+		"S-4,\"3104,x,,,\n"
+	for _, run := range []string{" --dry-run", ""} {
+		out := o.refused(cli.ExitFailed, "4 of 5 people were refused",
+			"bulk - --unit U-7 --checked"+run, text)
+		for _, want := range []string{"serial: stands in line 2 already", "carrier_exists",
+			"rider_until_past", "quotation mark"} {
+			if !strings.Contains(out, want) {
+				t.Errorf("%q: want %q in\n%s", run, want, out)
+			}
+		}
+	}
 }
 
 // Objects a line, flat or as the gate's call has them.
@@ -81,7 +106,7 @@ func TestBulkFiles(t *testing.T) {
 		"":                                       "CSV with a head",
 		"holder,card\n":                          "nobody",
 		"holder,age\n":                           "column 2 is not known",
-		"holder,card\n\"a,b\n":                   "FILE",
+		"\"holder,card\n":                        "line 1",
 		"{" + strings.Repeat(" ", lineMax) + "}": "FILE",
 	} {
 		o.refused(cli.ExitUsage, want, "bulk - --unit U-7", text)

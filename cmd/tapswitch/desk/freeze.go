@@ -124,8 +124,11 @@ func (p *page) gates(g *gates) {
 			return
 		}
 	}
-	p.line("  list epoch %d, published %s, is held by %s", g.Epoch, moment(g.PublishedAt),
-		share(g.Covered, g.Total))
+	held := "no gate is registered that could hold it"
+	if g.Total > 0 {
+		held = "held by " + share(g.Covered, g.Total)
+	}
+	p.line("  list epoch %d, published %s: %s", g.Epoch, moment(g.PublishedAt), held)
 	if g.Restored > 0 {
 		p.line("  %d of these were not heard of since the switch started", g.Restored)
 	}

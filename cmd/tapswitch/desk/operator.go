@@ -27,7 +27,7 @@ func Operator() *cobra.Command {
 		},
 	}
 	create.Flags().StringSliceVar(&roles, "roles", nil,
-		"desk, desk_confirm, vendor, finance, admin, viewer")
+		"desk, desk_confirm, vendor, finance, admin, viewer, authority, supervisor")
 	_ = create.MarkFlagRequired("roles") // the flag exists
 	revoke := &cobra.Command{
 		Use: "revoke NAME", Short: "Take back every token of a person", Args: cobra.ExactArgs(1),
