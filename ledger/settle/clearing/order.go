@@ -21,6 +21,8 @@ type Run struct {
 	Work   WorkDays
 	// Prior are the orders of the runs of this day before: a correction orders the difference.
 	Prior []Order
+	// Carried are orders of certified days before that were held and that no other day carries.
+	Carried []Order
 	// Adjustments are approved entries of the finance journal for the day.
 	Adjustments []Entry
 }
@@ -44,6 +46,9 @@ type Order struct {
 	// of what it held.
 	Held string      `json:"held,omitempty"`
 	Bank BankAccount `json:"account"`
+	// Carries is the order of a certified day that was held and that this one stands for: no run
+	// of that day could order it again.
+	Carries string `json:"carries,omitempty"`
 }
 
 // signed returns the amount as the party sees it.
@@ -113,8 +118,8 @@ func (s *settling) transit(n netKey, net int64, postings []txn.Posting) error {
 func (s *settling) order(n netKey, net int64) error {
 	for i := range s.run.Prior {
 		o := &s.run.Prior[i]
-		if o.Held != "" {
-			continue // it was never to be sent, so that its money is still to be ordered
+		if o.Held != "" || o.Carries != "" {
+			continue // never to be sent, so that its money is still to be ordered, or of another day
 		}
 		if o.Party == n.party && o.Currency == n.currency && o.PartyDay == n.day.String() {
 			net -= o.signed()
@@ -128,9 +133,33 @@ func (s *settling) order(n netKey, net int64) error {
 	if net < 0 {
 		o.Direction, o.Amount = Collect, -net
 	}
+	return s.send(o, n.day)
+}
+
+// carry orders what certified days before held, as long as no run of this day sent it. Its money is
+// in transit since its own day: nothing is booked.
+func (s *settling) carry() error {
+	for _, held := range s.run.Carried {
+		if slices.ContainsFunc(s.run.Prior, func(o Order) bool {
+			return o.Carries == held.Number && o.Held == ""
+		}) {
+			continue
+		}
+		o := Order{Number: fmt.Sprintf("%d-%03d-%04d", s.g.day.Date, s.run.Number, len(s.out.Orders)+1),
+			Direction: held.Direction, Party: held.Party, PartyDay: held.PartyDay, Currency: held.Currency,
+			Amount: held.Amount, Carries: held.Number}
+		if err := s.send(o, s.g.day.Date); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send dates an order from a day, with the account of its party; without one it is held.
+func (s *settling) send(o Order, from txn.BusinessDate) error {
 	lag := s.g.day.Terms.Lag
 	if i := slices.IndexFunc(s.g.day.Terms.Parties, func(p Party) bool {
-		return p.Name == n.party
+		return p.Name == o.Party
 	}); i >= 0 {
 		p := &s.g.day.Terms.Parties[i]
 		o.Bank = p.Bank
@@ -141,9 +170,9 @@ func (s *settling) order(n netKey, net int64) error {
 	if o.Bank.Number == "" {
 		o.Held = "no bank account is known"
 	}
-	value, err := s.run.Work.AddWorkingDays(n.day, lag)
+	value, err := s.run.Work.AddWorkingDays(from, lag)
 	if err != nil {
-		return fmt.Errorf("value date of %s: %w", n.party, err)
+		return fmt.Errorf("value date of %s: %w", o.Party, err)
 	}
 	o.ValueDate = value.String()
 	s.out.Orders = append(s.out.Orders, o)
@@ -154,6 +183,9 @@ func (s *settling) order(n netKey, net int64) error {
 func (s *settling) forgotten(lines map[netKey]*NetLine) error {
 	left := map[netKey]bool{}
 	for _, o := range s.run.Prior {
+		if o.Carries != "" {
+			continue
+		}
 		day, err := txn.ParseBusinessDate(o.PartyDay)
 		if err != nil {
 			return fmt.Errorf("order %s: %w", o.Number, err)

@@ -117,7 +117,7 @@ func (g *Gatherer) Settle(run Run) (*Statement, error) {
 	for key, sum := range g.positions {
 		s.positions[key] = sum.amount
 	}
-	for _, step := range []func() error{s.concessions, s.shares, s.fees, s.adjustments, s.net} {
+	for _, step := range []func() error{s.concessions, s.shares, s.fees, s.adjustments, s.net, s.carry} {
 		if err := step(); err != nil {
 			return nil, fmt.Errorf("settling %s: %w", g.day.Date, err)
 		}

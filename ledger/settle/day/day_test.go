@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ import (
 	"github.com/tapswitch/tapswitch/ledger/settle/clearing"
 	"github.com/tapswitch/tapswitch/ledger/settle/fund"
 	"github.com/tapswitch/tapswitch/ledger/settle/journal"
+	"github.com/tapswitch/tapswitch/ledger/settle/pack"
 	"github.com/tapswitch/tapswitch/ledger/settle/terms"
 	"github.com/tapswitch/tapswitch/ledger/warehouse"
 	"github.com/tapswitch/tapswitch/ledger/warehouse/warehousetest"
@@ -704,3 +706,93 @@ func TestTwoDesks(t *testing.T) {
 }
 
 var _ warehouse.Reader = (*warehousetest.Memory)(nil)
+
+// TestHeldOrdersAreCarried: what a certified day held is ordered by the next day that is settled, held
+// again while the account is missing, and sent once, by one day, when it is known.
+func TestHeldOrdersAreCarried(t *testing.T) {
+	o := newOffice(t, 5, 600)
+	known := o.o.Terms.Parties
+	o.o.Terms.Parties = nil
+	orders := func(run *Run) (of, carries []clearing.Order) {
+		t.Helper()
+		var s clearing.Statement
+		if err := readJSON(filepath.Join(run.Dir, pack.StatementName), &s); err != nil {
+			t.Fatal(err)
+		}
+		for _, order := range s.Orders {
+			if order.Carries != "" {
+				carries = append(carries, order)
+			} else {
+				of = append(of, order)
+			}
+		}
+		return of, carries
+	}
+	day2, day3, day4 := theDay.Next(), theDay.Next().Next(), theDay.Next().Next().Next()
+	for i, date := range []txn.BusinessDate{theDay, day2, day3, day4} {
+		if i > 0 {
+			o.append(o.chain.Batch(300))
+		}
+		o.close(date)
+	}
+	first, none := orders(o.settle(theDay))
+	if len(first) == 0 || len(none) != 0 || first[0].Held == "" {
+		t.Fatalf("%+v %+v", first, none)
+	}
+	if _, carries := orders(o.settle(day2)); len(carries) != 0 {
+		t.Errorf("%d orders of a day that may be settled again are carried", len(carries))
+	}
+	certify := func(date txn.BusinessDate) {
+		t.Helper()
+		if _, _, err := o.desk.Certify(t.Context(), date, certifier(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	certify(theDay)
+	if run := o.settle(day2); run.Fresh {
+		t.Error("the day was settled before and differs")
+	}
+	second, _ := orders(o.settle(day2))
+	third, carries := orders(o.settle(day3)) // carries the first day's, held again
+	if len(carries) != len(first) || carries[0].Carries != first[0].Number || carries[0].Held == "" ||
+		carries[0].Amount != first[0].Amount || carries[0].Party != first[0].Party {
+		t.Fatalf("%+v, want %+v", carries, first)
+	}
+	certify(day2)
+	certify(day3)
+	o.o.Terms.Parties = known
+	o.reopen()
+	own := slices.Concat(third, carries)
+	_, carries = orders(o.settle(day4))
+	want := map[string]bool{} // the second day's, the third's, and the first's by way of the third
+	for _, order := range second {
+		want[order.Number] = true
+	}
+	for _, order := range own {
+		want[order.Number] = true
+	}
+	for _, order := range carries {
+		if order.Held != "" || order.Bank.Number == "" || !want[order.Carries] {
+			t.Errorf("%+v", order)
+		}
+		delete(want, order.Carries)
+	}
+	if len(want) != 0 {
+		t.Errorf("lost: %v", want)
+	}
+	if run := o.settle(day4); run.Fresh {
+		t.Error("settled twice")
+	}
+	// A correction of the day orders the difference alone: what it carried was sent.
+	a, err := o.desk.Propose(t.Context(), Adjustment{Date: day4, Maker: "li.na", Text: "form 4",
+		Currency: txn.CNY, Postings: []txn.Posting{{Account: "suspense", Amount: -7}, {Account: "operator/M5", Amount: 7}}})
+	if err == nil {
+		_, err = o.desk.Decide(a.Seq, "wang.wei", true)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if of, carries := orders(o.settle(day4)); len(carries) != 0 || len(of) != 1 {
+		t.Errorf("a correction orders %d and carries %d", len(of), len(carries))
+	}
+}

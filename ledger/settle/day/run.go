@@ -259,6 +259,10 @@ func (d *Desk) content(s *scan, date txn.BusinessDate, number int) (*pack.Conten
 		}
 		run.Prior = append(run.Prior, before.Orders...)
 	}
+	var err error
+	if run.Carried, err = d.carried(date, number); err != nil {
+		return nil, err
+	}
 	statement, err := s.gatherer.Settle(run)
 	if err != nil {
 		return nil, err
