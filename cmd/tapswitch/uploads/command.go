@@ -36,7 +36,8 @@ func Command() *cobra.Command {
 		d.heldCommand(), d.cardsCommand("gaps", "Cards with missing counters or a broken chain", ""),
 		d.cardsCommand("suspicious", "Cards whose balances do not follow", "?suspicious=1"),
 		d.decideCommand("accept", "Book a held record", true),
-		d.decideCommand("reject", "Refuse a held record", false), d.retryCommand())
+		d.decideCommand("reject", "Refuse a held record", false), d.retryCommand(),
+		d.whiteCommand())
 	return c
 }
 
