@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,13 @@ func TestE2EDeskCommands(t *testing.T) {
 	d.as(first, cli.ExitFailed, list+"12,lost\n", "desk", "import", "-", "--id", "two").expect(t,
 		"1 were closed before, 1 refused")
 	d.as(first, 0, e2eDeskListed, "card", "status", "-").expect(t, "lost, all applications")
+	var long strings.Builder
+	long.WriteString("note,reason,card\n")
+	for i := range 100_000 {
+		fmt.Fprintf(&long, "form %d of the old system of the agency,lost,31048000%08d\n", i, 20_000_000+i)
+	}
+	d.as(first, 0, long.String(), "desk", "import", "-", "--dry-run").expect(t, "100000 lines")
+	d.as(first, 0, long.String(), "desk", "import", "-").expect(t, "100000 lines, 100000 frozen")
 	for _, args := range [][]string{{"steps"}, {"cases"}, {"figures"}, {"freezes"}, {"coverage"},
 		{"notices"},
 		{"parties"}, {"liability"}, {"judge"}, {"query", "--account", account}} {

@@ -5,9 +5,7 @@
 package office
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -48,7 +46,7 @@ func readList(c *cobra.Command, file string) ([]byte, error) {
 
 // imported is what became of a list of freezes.
 type imported struct {
-	ID      string    `json:"id"`
+	ID      string    `json:"id"` // of the first part
 	DryRun  bool      `json:"dry_run"`
 	Lines   int       `json:"lines"`
 	Frozen  int       `json:"frozen"`
@@ -56,11 +54,13 @@ type imported struct {
 	Refused int       `json:"refused"`
 	Resumed int       `json:"resumed"`
 	Bad     []badLine `json:"bad"`
+	Parts   int       `json:"parts"`
 }
 
 type badLine struct {
-	Line       int
-	Code, Card string
+	Line int    `json:"line"`
+	Code string `json:"code"`
+	Card string `json:"card,omitempty"`
 }
 
 func drawBad(p desk.Page, all []badLine) {
@@ -79,52 +79,19 @@ func Commands(d desk.Client) []*cobra.Command {
 }
 
 func importCommand(d desk.Client) *cobra.Command {
-	var id string
-	var dry bool
+	m := &importer{d: d}
 	c := &cobra.Command{
 		Use: "import FILE", Short: "Freeze the cards of a list from another system",
 		Long: "Reads CSV: card number or token, reason, and after them scope, since and note as they\n" +
-			"are needed. Nothing is ever opened by it. The same file under the same --id goes on\n" +
-			"where an import broke off.",
+			"are needed; or in any order, below a head with these names. Nothing is ever opened by\n" +
+			"it. A long list goes in parts. The same file under the same --id goes on where an\n" +
+			"import broke off.",
 		Example: "  tapswitch desk import freezes.csv --dry-run\n  tapswitch desk import - --id old-system-1",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			text, err := readList(c, args[0])
-			if err != nil {
-				return err
-			}
-			q := url.Values{}
-			if id != "" {
-				q.Set("id", id)
-			}
-			if dry {
-				q.Set("dry_run", "true")
-			}
-			answer, err := d.Post(c.Context(), importPath+"?"+q.Encode(), bytes.NewReader(text),
-				map[string]string{"Content-Type": "text/csv"})
-			if err != nil {
-				return err
-			}
-			var r imported
-			if err := d.Print(c, answer, &r, func(p desk.Page) {
-				verb := "frozen"
-				if r.DryRun {
-					verb = "frozen: a dry run writes nothing"
-				}
-				p.Line("import %s: %d lines, %d %s, %d were closed before, %d refused", r.ID, r.Lines, r.Frozen, verb,
-					r.Already, r.Refused)
-				drawBad(p, r.Bad)
-			}); err != nil {
-				return err
-			}
-			if err := json.Unmarshal(answer, &r); err == nil && r.Refused > 0 {
-				return fmt.Errorf("%d of %d lines were refused", r.Refused, r.Lines)
-			}
-			return nil
-		},
+		RunE:    func(c *cobra.Command, args []string) error { return m.run(c, args[0]) },
 	}
-	c.Flags().StringVar(&id, "id", "", "name of the import; a digest of the list without it")
-	c.Flags().BoolVar(&dry, "dry-run", false, "check every line, freeze none")
+	c.Flags().StringVar(&m.id, "id", "", "name of the import; a digest of the list without it")
+	c.Flags().BoolVar(&m.dry, "dry-run", false, "check every line, freeze none")
 	return c
 }
 

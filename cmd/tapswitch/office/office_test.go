@@ -199,6 +199,32 @@ func TestImportCommand(t *testing.T) {
 	}
 }
 
+// A long list goes in parts, its head with each; what is refused is named by the line of the file.
+func TestImportInParts(t *testing.T) {
+	o := newOffice(t, "handan")
+	var text strings.Builder
+	text.WriteString("reason,note,card\n")
+	for i := range 2*partLinesMax + 5 {
+		reason := "lost"
+		if i == partLinesMax+7 || i == 2*partLinesMax+3 {
+			reason = "stolen"
+		}
+		fmt.Fprintf(&text, "%s,form %d of the old system,31048000%08d\n", reason, i, i)
+	}
+	list := file(t, "long.csv", text.String())
+	for _, args := range [][]string{{"--dry-run"}, nil} {
+		out, code := run(t, desk.Desk(Commands), "", append([]string{"import", list, "--id", "long",
+			"-o", "json"}, args...)...)
+		for _, want := range []string{`"lines": 20005`, `"refused": 2`, `"parts": 3`,
+			`"line": 10009`, `"line": 20005`} {
+			if code == 0 || !strings.Contains(out, want) {
+				t.Errorf("%q: code %d, want %s in\n%s", args, code, want, out)
+			}
+		}
+	}
+	o.wants("", "import "+file(t, "x.csv", "card,reason\n"), "0 lines")
+}
+
 // Another city's list: its source is registered, its list taken with the signature, told and
 // netted with.
 func TestForeignCommands(t *testing.T) {

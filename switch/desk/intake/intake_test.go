@@ -340,3 +340,24 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
+
+// The head names the columns in whatever order; one that cannot be right refuses the list.
+func TestColumnsByTheirHead(t *testing.T) {
+	h := newHall(t)
+	list := "Note,scope,TOKEN,reason\nform 7,transit,3104000000000077,risk\n,,3104000000000078,lost\n" +
+		"x,y\nform 8,,3104000000000079,stolen\n"
+	r, err := h.importer.Import(t.Context(), Job{ID: "head", Actor: "li.lei", List: strings.NewReader(list)})
+	if err != nil || r.Frozen != 2 || r.Refused != 2 || r.Bad[0].Line != 4 || r.Bad[1].Code != BadReason {
+		t.Fatalf("%v: %+v", err, r)
+	}
+	if got := h.mark(h.tokenOf("3104000000000077")); got != (txn.Mark{Reason: txn.Risk, Scope: txn.AppTransit}) {
+		t.Errorf("bears %+v", got)
+	}
+	for _, head := range []string{"card,reason,colour", "card,reason,card", "card,scope"} {
+		_, err := h.importer.Import(t.Context(), Job{ID: "bad", Actor: "li.lei",
+			List: strings.NewReader(head + "\n3104000000000077,lost,x\n")})
+		if !errors.Is(err, ErrList) || !strings.Contains(err.Error(), "line 1") {
+			t.Errorf("%q: %v", head, err)
+		}
+	}
+}

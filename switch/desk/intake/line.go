@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -26,8 +27,9 @@ import (
 //	since   when it was frozen elsewhere, RFC 3339 or 2006-01-02 15:04:05 in China; may be empty
 //	note    a case or form number, at most 128 bytes; may be empty
 //
-// The last three may be missing. A first line whose first column is "card" or "token" is a
-// heading and names nothing. Empty lines and lines that begin with # are passed over.
+// The last three may be missing. A first line one of whose columns is "card" or "token" is a
+// head: it names the columns, in whatever order they stand. Empty lines and lines that begin
+// with # are passed over.
 
 // The codes of bad lines, beside those of the engine.
 const (
@@ -73,6 +75,8 @@ type reader struct {
 	at    int
 	want  string
 	found string
+	// order tells which of the columns each column is, as the head has it; nil for the usual one.
+	order []int
 }
 
 func newReader(in io.Reader, t *pan.Tokenizer, now txn.Millis) reader {
@@ -105,7 +109,12 @@ func (r *reader) next() (line row, bad string, err error) {
 		switch {
 		case long:
 			return row{number: r.count}, BadLength, nil
-		case len(trimmed) == 0, trimmed[0] == '#', r.count == 1 && heading(trimmed):
+		case len(trimmed) == 0, trimmed[0] == '#':
+			continue
+		case r.count == 1 && heading(trimmed):
+			if r.order, err = orderOf(trimmed); err != nil {
+				return row{}, "", err
+			}
 			continue
 		}
 		line, bad = r.parse(trimmed)
@@ -114,9 +123,53 @@ func (r *reader) next() (line row, bad string, err error) {
 	}
 }
 
-func heading(line []byte) bool {
-	first, _, _ := strings.Cut(string(line), ",")
-	return strings.EqualFold(first, "card") || strings.EqualFold(first, "token")
+// columnNames are the columns in their usual order; the first one is also called "token".
+func columnNames() []string { return []string{"card", "reason", "scope", "since", "note"} }
+
+func namesOf(line []byte) []string {
+	names, _ := columns(strings.ToLower(string(line)))
+	for i := range names {
+		names[i] = strings.TrimSpace(names[i])
+		if names[i] == "token" {
+			names[i] = "card"
+		}
+	}
+	return names
+}
+
+func heading(line []byte) bool { return slices.Contains(namesOf(line), "card") }
+
+// orderOf reads a head.
+func orderOf(line []byte) ([]int, error) {
+	names := namesOf(line)
+	order := make([]int, len(names))
+	for i, name := range names {
+		order[i] = slices.Index(columnNames(), name)
+		if order[i] < 0 || slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("%w: line 1: column %d is not known or stands twice; want %s", ErrList,
+				i+1, strings.Join(columnNames(), ", "))
+		}
+	}
+	if !slices.Contains(names, "reason") {
+		return nil, fmt.Errorf("%w: line 1: the head has no column reason", ErrList)
+	}
+	return order, nil
+}
+
+// ordered puts a line's columns into their usual order.
+func (r *reader) ordered(fields []string) ([]string, bool) {
+	if r.order == nil {
+		return append(fields, make([]string, max(0, fieldsMax-len(fields)))...),
+			len(fields) >= fieldsMin && len(fields) <= fieldsMax
+	}
+	if len(fields) > len(r.order) || len(fields) < fieldsMin {
+		return nil, false
+	}
+	usual := make([]string, fieldsMax)
+	for i, text := range fields {
+		usual[r.order[i]] = text
+	}
+	return usual, true
 }
 
 // line reads one line; of one that is too long, no more than is needed to know it.
@@ -145,14 +198,11 @@ func (r *reader) line() (text []byte, long bool, err error) {
 // parse reads a line's columns.
 func (r *reader) parse(text []byte) (row, string) {
 	fields, ok := columns(string(text))
-	switch {
-	case !ok:
+	if !ok {
 		return row{}, BadCSV
-	case len(fields) < fieldsMin || len(fields) > fieldsMax:
-		return row{}, BadFields
 	}
-	for len(fields) < fieldsMax {
-		fields = append(fields, "")
+	if fields, ok = r.ordered(fields); !ok {
+		return row{}, BadFields
 	}
 	for i := range fields {
 		fields[i] = strings.TrimSpace(fields[i])
