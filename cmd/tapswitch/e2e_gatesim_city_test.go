@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,6 +40,17 @@ func TestE2EGatesOfACity(t *testing.T) {
 	h.person(secondTokenFile, 0, "confirm", order.ID)
 	reports := h.launch("--taps", "80", "--every", "30ms").wait()
 	h.checkCity(reports)
+
+	module := h.world.Module(1)
+	for _, args := range []string{"put " + module + " --window " + h.world.Identities[1].ID + ",2026-01-01T00:00:00Z",
+		"list " + module, "from"} {
+		r := e2eCommand(t, nil, "", append([]string{"uploads", "--url", "http://" + h.node.gate(), "--token-file",
+			filepath.Join(h.node.dir, adminTokenFile), "white"}, strings.Fields(args)...)...)
+		if want := map[bool]string{true: "off", false: h.world.Identities[1].ID}[args == "from"]; r.code != 0 ||
+			!strings.Contains(r.stdout, want) {
+			t.Errorf("white %s: %s", args, r.short())
+		}
+	}
 }
 
 // citySeen is what the ledger shows of a city.
