@@ -119,7 +119,9 @@ func certifyCommand(source Source) *cobra.Command {
 	c := d.command(&cobra.Command{
 		Use: "certify", Short: "Sign the certificate of a settled day",
 		Long: "Counts the day in the store's sequences, the stream, the warehouse and the settlement, and " +
-			"signs the certificate when they agree. Days are certified in their order, once. The public " +
+			"signs the certificate when they agree. Orders that the day holds are ordered by the next day " +
+			"that is settled. " +
+			"Days are certified in their order, once. The public " +
 			"key for verifiers is written to DATA/finance/" + KeysFile + ".",
 		Example: "  tapswitch day certify --day 2026-11-21 --by wang.wei",
 		RunE: func(c *cobra.Command, _ []string) error {

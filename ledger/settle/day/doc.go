@@ -12,6 +12,9 @@
 // own until the cut-off has passed their bucket: the store decides it with the record and never
 // goes back. A run shows them apart, by the date of the service.
 //
+// An order without a bank account is held. Once its day is certified no run of that day can order
+// it: the next day that is settled carries it, once.
+//
 // Amounts are int64 minor units. A Desk that writes holds the journal's lock and is for one
 // goroutine; everything is durable on return. The clock is the caller's. The package never edits
 // a record, a run or a certificate, and never settles a day that is not closed.
