@@ -3,40 +3,16 @@ package bank
 import (
 	"context"
 	"crypto/rand"
-	"log/slog"
-	"sync"
-	"time"
 
+	"github.com/tapswitch/tapswitch/switch/bank/kept"
 	"github.com/tapswitch/tapswitch/switch/card"
-	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // What a bank said beyond code and authorization, its fields 54 and 55, stays with the
 // transaction, enciphered, for its repeats. An issuer's script can be longer than the room
 // that a card's state has: such an answer stands in the registry, under the hour in which the
-// transaction was taken up, and goes when answerKeep is over.
-
-// answerKeep is how long a long answer is kept: repeats come within minutes.
-const answerKeep = 48 * time.Hour
-
-const (
-	answerPrefix = "bank/answer/"
-	answerHour   = "2006010215"
-)
-
-// answers are the long answers in the registry.
-type answers struct {
-	registry store.Registry
-	log      *slog.Logger
-
-	mu    sync.Mutex // guards the field below
-	swept string     // the hour in which old ones were last removed
-}
-
-func answerKey(at txn.Millis, id txn.RequestID) string {
-	return answerPrefix + at.Time().UTC().Format(answerHour) + "/" + id.String()
-}
+// transaction was taken up, and goes when kept.AnswerKeep is over.
 
 // keepAnswer puts what a repeat must get into the work that commits the bank's answer, or
 // into the registry before it. A registry that fails costs a repeat these fields, no money.
@@ -55,12 +31,12 @@ func (o *order) keepAnswer(ctx context.Context, work *txn.BankWork) {
 		return
 	}
 	s := o.sw
-	if err := s.answers.put(ctx, answerKey(o.taken, o.id), sealed); err != nil {
+	if err := s.answers.Put(ctx, kept.AnswerKey(o.taken, o.id), sealed); err != nil {
 		s.fault("keeping a long answer", err)
 		return
 	}
 	work.AnswerElsewhere = true
-	s.serving.Go(func() { s.answers.sweep(o.now) })
+	s.serving.Go(func() { s.answers.Sweep(o.now) })
 }
 
 // sealAnswer enciphers fields 54 and 55, bound to the card and the transaction.
@@ -85,7 +61,7 @@ func (o *order) keptAnswer(ctx context.Context, b *card.BankTxn) (e extra) {
 	sealed := b.Answer
 	if b.AnswerElsewhere {
 		var err error
-		if sealed, _, err = o.sw.o.Registry.Get(ctx, answerKey(b.At, b.ID)); err != nil {
+		if sealed, _, err = o.sw.o.Registry.Get(ctx, kept.AnswerKey(b.At, b.ID)); err != nil {
 			o.sw.fault("reading a long answer", err)
 		}
 	}
@@ -100,40 +76,4 @@ func (o *order) keptAnswer(ctx context.Context, b *card.BankTxn) (e extra) {
 	}
 	e.balance, e.chip = plain[1:1+plain[0]], plain[1+plain[0]:]
 	return e
-}
-
-func (a *answers) put(ctx context.Context, key string, sealed []byte) error {
-	_, version, err := a.registry.Get(ctx, key)
-	if err != nil {
-		return err
-	}
-	return a.registry.Put(ctx, key, sealed, version)
-}
-
-// sweep removes what is too old, once an hour.
-func (a *answers) sweep(now txn.Millis) {
-	hour := now.Time().UTC().Format(answerHour)
-	a.mu.Lock()
-	done := a.swept == hour
-	a.swept = hour
-	a.mu.Unlock()
-	if done {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestMax)
-	defer cancel()
-	oldest := answerPrefix + now.Time().Add(-answerKeep).UTC().Format(answerHour)
-	keys, err := a.registry.Keys(ctx, answerPrefix)
-	for _, key := range keys {
-		if err != nil || key >= oldest {
-			break
-		}
-		var version uint64
-		if _, version, err = a.registry.Get(ctx, key); err == nil {
-			err = a.registry.Put(ctx, key, nil, version)
-		}
-	}
-	if err != nil {
-		a.log.Warn("old answers of banks are not removed", "error", err)
-	}
 }

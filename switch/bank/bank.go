@@ -16,6 +16,7 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/bank/audit"
 	"github.com/tapswitch/tapswitch/switch/bank/flight"
+	"github.com/tapswitch/tapswitch/switch/bank/kept"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/notice"
 	"github.com/tapswitch/tapswitch/switch/bank/rota"
@@ -94,7 +95,7 @@ type Switch struct {
 	recalled  flight.Recall[answer]
 	seed      maphash.Seed // of what recalled answers answered
 	chips     setup.Chips
-	answers   *answers
+	answers   *kept.Answers
 	// references are the numbers in field 37: one row for all links, so that no terminal gets
 	// a reference twice.
 	references *link.Numbers
@@ -121,7 +122,7 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 	s = &Switch{o: o, tokens: o.Tokenizer, currency: o.Engine.Policy().Currency,
 		zone: o.Calendar.Zone, links: map[string]*outlet{}, log: o.Log}
 	s.flights, s.seed = flight.New(), maphash.MakeSeed()
-	s.answers = &answers{registry: o.Registry, log: o.Log}
+	s.answers = &kept.Answers{Registry: o.Registry, Log: o.Log}
 	if s.chips, err = o.Config.EMV.Load(); err != nil {
 		return nil, err
 	}
@@ -152,7 +153,7 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 		}
 		s.listeners = append(s.listeners, l)
 	}
-	if s.references, err = link.NewNumbers(referenceNumbers, stanKeeper{o.Registry}, stanBlock,
+	if s.references, err = link.NewNumbers(referenceNumbers, kept.Numbers{Registry: o.Registry}, stanBlock,
 		0); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}

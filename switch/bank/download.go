@@ -88,7 +88,7 @@ func (o *order) signature(ctx context.Context) answer {
 	}
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = o.sw.answers.put(ctx, signaturePrefix+s.Request, text)
+		err = o.sw.answers.Put(ctx, signaturePrefix+s.Request, text)
 	}
 	if err == nil {
 		o.sw.stats.Signatures.Add(1)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/kept"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -44,7 +45,7 @@ func (s *Switch) terminalState(ctx context.Context, id txn.TerminalID) (t termin
 func (s *Switch) changeTerminal(ctx context.Context, id txn.TerminalID, change func(*terminalState)) (
 	t terminalState, err error,
 ) {
-	for range stanTriesMax {
+	for range kept.TriesMax {
 		value, version, err := s.o.Registry.Get(ctx, terminalKey(id))
 		if err != nil {
 			return t, err

@@ -97,7 +97,7 @@ func (o *order) sealNotice() ([]byte, error) {
 	name := o.in.cfg.Name
 	plain := append(append(make([]byte, 0, replyMax), byte(len(name))), name...)
 	w.Begin(plain, o.in.bare, o.sum.MTI.First())
-	for _, n := range kept {
+	for _, n := range sealedFields {
 		switch {
 		case n == 2:
 			w.Put(2, []byte(o.number.Digits()))

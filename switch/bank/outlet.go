@@ -1,7 +1,6 @@
 package bank
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/keyring"
+	"github.com/tapswitch/tapswitch/switch/bank/kept"
 	"github.com/tapswitch/tapswitch/switch/bank/keymail"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
@@ -19,7 +19,6 @@ import (
 	"github.com/tapswitch/tapswitch/switch/bank/setup"
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/engine"
-	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -88,7 +87,7 @@ func (s *Switch) newOutlet(ctx context.Context, cfg *Link) (*outlet, error) {
 		Limits: link.Limits{FrameMax: setup.FrameMax, AnswerTimeout: cfg.Timeout, EchoAfter: cfg.Echo,
 			InFlightMax: cfg.InFlight, InFlightPerConnMax: cfg.InFlight,
 			WriteTimeout: cfg.WriteTimeout, QueueMax: max(1024, cfg.InFlight/4)},
-		Reserver: stanKeeper{s.o.Registry}, NumberBlock: stanBlock, Late: l.late, Changed: l.changed,
+		Reserver: kept.Numbers{Registry: s.o.Registry}, NumberBlock: stanBlock, Late: l.late, Changed: l.changed,
 		Dial: s.o.Dial, Now: s.clock, Log: s.log,
 	})
 	return l, err
@@ -609,36 +608,3 @@ func (l *outlet) read(v *message.View) (s said) {
 
 // stanBlock is how many trace numbers a link reserves at a time.
 const stanBlock = 2000
-
-// stanKeeper keeps trace numbers in the registry.
-type stanKeeper struct{ registry store.Registry }
-
-// stanTriesMax bounds how often a reservation is tried against other processes.
-const stanTriesMax = 32
-
-// Reserve takes the next n numbers; see link.Reserver.
-func (k stanKeeper) Reserve(ctx context.Context, name string, n int) (uint32, error) {
-	key := "bank/stan/" + name
-	for range stanTriesMax {
-		value, version, err := k.registry.Get(ctx, key)
-		if err != nil {
-			return 0, err
-		}
-		next := uint64(1)
-		if version > 0 && len(value) > 0 {
-			if next, err = strconv.ParseUint(string(bytes.TrimSpace(value)), 10, 32); err != nil ||
-				next < 1 || next > link.STANMax {
-				return 0, fmt.Errorf("%w: trace number of link %s", store.ErrDamaged, name)
-			}
-		}
-		after := (next+uint64(n)-1)%link.STANMax + 1
-		err = k.registry.Put(ctx, key, strconv.AppendUint(nil, after, 10), version)
-		if err == nil {
-			return uint32(next), nil
-		}
-		if !errors.Is(err, store.ErrConflict) {
-			return 0, err
-		}
-	}
-	return 0, store.ErrConflict
-}

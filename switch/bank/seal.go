@@ -10,9 +10,9 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// kept are the fields of a message that are kept, sealed, until its transaction needs no more
+// sealedFields are the fields of a message that are kept, sealed, until its transaction needs no more
 // telling: what a reversal or advice says. No track, PIN block or chip data is among them.
-var kept = [...]int{2, 3, 4, 7, 11, 12, 13, 14, 18, 22, 23, 25, 32, 33, 37, 38, 41, 42, 49}
+var sealedFields = [...]int{2, 3, 4, 7, 11, 12, 13, 14, 18, 22, 23, 25, 32, 33, 37, 38, 41, 42, 49}
 
 // errSealed reports a sealed message that cannot be opened.
 var errSealed = errors.New("what was kept of the message cannot be opened: another master key, " +
@@ -28,7 +28,7 @@ func (o *order) seal() []byte {
 	defer clear(o.plain[:])
 	plain = append(append(plain, byte(len(name))), name...)
 	w.Begin(plain, o.in.bare, o.undoneType())
-	for _, n := range kept {
+	for _, n := range sealedFields {
 		switch {
 		case n == 2:
 			w.Put(2, []byte(o.number.Digits()))
@@ -129,7 +129,7 @@ func (o *order) tellDifference(difference txn.Minor) error {
 		code, difference = "200000", -difference
 	}
 	w.Begin(make([]byte, 0, card.BankSealedMax), o.in.bare, o.view.MTI())
-	for _, n := range kept {
+	for _, n := range sealedFields {
 		switch {
 		case n == 3:
 			w.Put(3, []byte(code))

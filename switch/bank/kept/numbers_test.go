@@ -1,4 +1,4 @@
-package bank
+package kept
 
 import (
 	"context"
@@ -13,17 +13,17 @@ import (
 
 const stanKey = "bank/stan/icbc"
 
-func newKeeper() (stanKeeper, *storetest.Memory) {
+func newKeeper() (Numbers, *storetest.Memory) {
 	m := storetest.NewMemory(storetest.MemoryOptions{})
-	return stanKeeper{m}, m
+	return Numbers{m}, m
 }
 
 // Blocks follow each other, also in another process on the same registry, and each link has
 // its own.
 func TestStanKeeperGoesOn(t *testing.T) {
 	k, m := newKeeper()
-	other := stanKeeper{m}
-	for i, keeper := range []stanKeeper{k, other, k} {
+	other := Numbers{m}
+	for i, keeper := range []Numbers{k, other, k} {
 		first, err := keeper.Reserve(t.Context(), "icbc", 2000)
 		if want := uint32(1 + 2000*i); err != nil || first != want {
 			t.Errorf("block %d begins with %d: %v, want %d", i, first, err, want)
@@ -78,7 +78,7 @@ type rival struct {
 
 func (r *rival) Put(ctx context.Context, key string, value []byte, version uint64) error {
 	if r.left--; r.left >= 0 {
-		if _, err := (stanKeeper{r.Registry}).Reserve(ctx, "icbc", 10); err != nil {
+		if _, err := (Numbers{r.Registry}).Reserve(ctx, "icbc", 10); err != nil {
 			return err
 		}
 	}
@@ -89,13 +89,13 @@ func (r *rival) Put(ctx context.Context, key string, value []byte, version uint6
 // and says why.
 func TestStanKeeperConflict(t *testing.T) {
 	_, m := newKeeper()
-	first, err := stanKeeper{&rival{m, 3}}.Reserve(t.Context(), "icbc", 5)
+	first, err := Numbers{&rival{m, 3}}.Reserve(t.Context(), "icbc", 5)
 	if err != nil || first != 31 {
 		t.Errorf("behind three rivals: %d %v, want 31", first, err)
 	}
-	if _, err := (stanKeeper{&rival{m, stanTriesMax}}).Reserve(t.Context(), "icbc", 5); !errors.Is(err,
+	if _, err := (Numbers{&rival{m, TriesMax}}).Reserve(t.Context(), "icbc", 5); !errors.Is(err,
 		store.ErrConflict) {
-		t.Errorf("against %d rivals: %v", stanTriesMax, err)
+		t.Errorf("against %d rivals: %v", TriesMax, err)
 	}
 }
 
@@ -116,7 +116,7 @@ func TestStanKeeperTogether(t *testing.T) {
 	for range 4 {
 		all.Go(func() {
 			for range 3 { // lives of a process
-				numbers, err := link.NewNumbers("icbc", stanKeeper{m}, 50, 0)
+				numbers, err := link.NewNumbers("icbc", Numbers{m}, 50, 0)
 				if err != nil {
 					t.Error(err)
 					return
