@@ -190,7 +190,7 @@ func partiesCommand(d *client) *cobra.Command {
 					q := &a.Parties[i]
 					rows = append(rows, []string{q.Name, q.Title, q.Kind, words(q.Scopes),
 						q.Channel, q.address(), q.Answer,
-						q.Clause, words(q.Keys)})
+						q.Clause, q.keys()})
 				}
 				p.list("PARTIES", "none", rows)
 			})
@@ -215,6 +215,14 @@ func partiesCommand(d *client) *cobra.Command {
 	return c
 }
 
+// keys names a party's keys; what has none where there must be one is not signed.
+func (q *party) keys() string {
+	if q.Channel == "webhook" && len(q.Keys) == 0 {
+		return "NONE: not signed"
+	}
+	return words(q.Keys)
+}
+
 func putPartyCommand(d *client) *cobra.Command {
 	var p party
 	var file, from, to string
@@ -236,10 +244,16 @@ func putPartyCommand(d *client) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var a struct{ Party party }
+			var a struct {
+				Party   party
+				Warning string
+			}
 			return d.print(c, text, &a, func(out *page) {
 				out.line("%s is told by %s %s; it answers %s", a.Party.Name, a.Party.Channel,
 					a.Party.address(), a.Party.Answer)
+				if a.Warning != "" {
+					out.line("WARNING: %s", a.Warning)
+				}
 			})
 		},
 	}

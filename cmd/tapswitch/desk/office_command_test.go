@@ -204,6 +204,8 @@ func TestParties(t *testing.T) {
 		`"url":"https://bus.example/f","answer":"response","title":"Bus"}`)
 	o.does("bus is told by webhook https://bus.example/f; it answers response",
 		"parties put bus --file "+file)
+	o.does("WARNING: its notices are not signed", "parties put bus --file "+file)
+	o.does("NONE: not signed", "parties")
 	o.does("https://bus.example/g", "parties put bus --webhook https://bus.example/g --from "+
 		"2026-03-02T00:00:00+08:00 --file "+file)
 	o.refused(cli.ExitUsage, "--to", "parties put bus --to tomorrow --file "+file)

@@ -53,7 +53,19 @@ func (s *server) putParty(x *call) error {
 		return err
 	}
 	s.log.Info("operator", "actor", x.actor, "action", "put_party", "party", p.Name, "channel", p.Channel)
-	x.answer(map[string]any{"party": p})
+	answer := map[string]any{"party": p}
+	all, err := roster.List(x.ctx)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if q := &all[i]; q.Name == p.Name && q.Channel == notice.Webhook.String() && len(q.Keys) == 0 {
+			answer["warning"] = "its notices are not signed until it has a key: desk parties key " +
+				p.Name + " k1"
+			s.log.Warn("a party's webhook has no key: its notices are not signed", "party", p.Name)
+		}
+	}
+	x.answer(answer)
 	return nil
 }
 
