@@ -1,6 +1,8 @@
 package desk
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tapswitch/tapswitch/switch/liability"
@@ -37,7 +39,7 @@ func City(p *scheme.Policy, c *scheme.Calendar) func(at txn.Millis) (*Scheme, er
 			s.Parties = append(s.Parties, Party{Name: party.ID, Kind: liable(party.Kind),
 				Contract: party.Contract.V})
 		}
-		s.PartyOf = func(r *txn.Record) string { return servedBy(p, r) }
+		s.PartyOf = func(r *txn.Record) (string, bool) { return servedBy(p, r) }
 		return s, nil
 	}
 }
@@ -67,17 +69,34 @@ func liable(k scheme.PartyKind) txn.Liability {
 }
 
 // servedBy names the party of the scheme that served a transaction: the bank where the money
-// came from an account, the transport operators where it was a ride, and the one that runs
-// the terminals otherwise.
-func servedBy(p *scheme.Policy, r *txn.Record) string {
+// came from an account, else the transport operator, as the terminal's registry calls it. Where
+// no party of the scheme names the operator or bears its name it is the one that answers for
+// all the others.
+func servedBy(p *scheme.Policy, r *txn.Record) (name string, own bool) {
 	want := scheme.PartyTransit
 	if r.Kind.IsBank() {
 		want = scheme.PartyBank
 	}
+	by := server(r)
 	for i := range p.Parties {
-		if p.Parties[i].Kind == want {
-			return p.Parties[i].ID
+		party := &p.Parties[i]
+		same := func(operator string) bool { return strings.EqualFold(operator, by) }
+		named := by != "" && slices.ContainsFunc(party.Operators, same) &&
+			(party.Kind == scheme.PartyBank) == r.Kind.IsBank()
+		switch {
+		case named, len(party.Operators) == 0 && party.Kind == want && same(party.ID):
+			return party.ID, true
+		case name == "" && party.Kind == want && len(party.Operators) == 0:
+			name = party.ID
 		}
 	}
-	return ""
+	return name, false
+}
+
+// server is who served a transaction: the issuer of a bank card, else the terminal's operator.
+func server(r *txn.Record) string {
+	if r.Kind.IsBank() {
+		return r.Issuer
+	}
+	return r.Place.Operator
 }

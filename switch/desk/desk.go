@@ -64,8 +64,9 @@ type Scheme struct {
 	Liability       liability.Rules
 	// Parties are those that may bear a loss, by the name that notices know.
 	Parties []Party
-	// PartyOf tells which of them served a transaction.
-	PartyOf func(*txn.Record) string
+	// PartyOf tells which of them served a transaction; own is false for one that answers for
+	// all whom nobody names.
+	PartyOf func(*txn.Record) (name string, own bool)
 }
 
 // Party is a party of the scheme as far as losses go.

@@ -332,6 +332,22 @@ func (s *Service) clocks(ctx context.Context, id string) (map[string]liability.P
 	return parties, nil
 }
 
+// partyOf names the party whose clock and contract judge a transaction: the one of the scheme
+// that answers for its operator, or one that was told beside the scheme and bears the operator's
+// name. Such a one has no clause of the scheme, so nothing is booked to it; what it must never
+// be is booked to another.
+func (s *Service) partyOf(r *txn.Record, parties map[string]liability.Party) string {
+	name, own := s.scheme().PartyOf(r)
+	if by := server(r); !own && by != "" {
+		for told := range parties {
+			if strings.EqualFold(told, by) {
+				return told
+			}
+		}
+	}
+	return name
+}
+
 // judge judges the transactions among the records of one carrier.
 func (s *Service) judge(l *Loss, c *LostCarrier, parties map[string]liability.Party, rows []txn.Record) []Verdict {
 	freeze := liability.Freeze{Accepted: l.Accepted, Effective: l.Effective, Frozen: c.Frozen}
@@ -341,7 +357,7 @@ func (s *Service) judge(l *Loss, c *LostCarrier, parties map[string]liability.Pa
 	for i := range rows {
 		r := &rows[i]
 		if spends(r) && l.covers(c.Token, r.ServiceAt) {
-			name := s.scheme().PartyOf(r)
+			name := s.partyOf(r, parties)
 			p := parties[name]
 			all = append(all, Verdict{Record: *r, Loss: l.Case, PartyName: name, Amount: r.Charged,
 				Verdict: liability.JudgeUse(&s.scheme().Liability, &freeze, &p, liability.UseOf(r)),

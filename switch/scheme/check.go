@@ -202,6 +202,9 @@ func (d *decoder) checkLists(p *Policy) {
 	}
 	for i, x := range p.Parties {
 		add(fmt.Sprintf("parties[%d]", i), "party", x.ID)
+		for _, name := range x.Operators {
+			add(fmt.Sprintf("parties[%d].operators", i), "operator", strings.ToLower(name))
+		}
 		if (x.Via.V == ViaIssuerLink) != (x.Kind == PartyBank) {
 			d.wrong(fmt.Sprintf("parties[%d].via", i),
 				"the issuer link is the way to banks, and to nobody else")

@@ -114,6 +114,10 @@ type Party struct {
 	// Contract is the clause by which losses after the boundary are booked to this party
 	// when it was late; "" books none, since no rule book names who bears them.
 	Contract Value[string] `yaml:"loss_contract"`
+	// Operators are those whose terminals this party answers for, by their name in the registry
+	// of terminals; for a bank the issuers, by their name in the bank file. A party without any
+	// answers for those that no other names and that have no party of their own name.
+	Operators []string `yaml:"operators,omitempty"`
 }
 
 // Release is who may take a loss report back, and until when (HD20, ZS18).
