@@ -198,11 +198,12 @@ const LostMax = 10_000
 // Nothing is ever opened. It can be called again.
 func (s *Service) Reclose(ctx context.Context, ledger Ledger, from txn.BusinessDate) (Reclosed, error) {
 	var done Reclosed
-	marks, versions, err := lastWords(ctx, ledger, from)
+	words, versions, err := lastWords(ctx, ledger, from)
 	if err != nil {
 		return done, err
 	}
-	for token, mark := range marks {
+	for token, word := range words {
+		mark := word.mark
 		if mark.Reason == txn.NotFrozen {
 			continue
 		}
@@ -211,6 +212,11 @@ func (s *Service) Reclose(ctx context.Context, ledger Ledger, from txn.BusinessD
 			return done, err
 		}
 		if card.Merge(entry.Mark, mark) == entry.Mark {
+			if !entry.Mark.Reason.Terminal() && entry.Actor != word.actor {
+				if err := s.takeWord(ctx, token, &word); err != nil {
+					return done, err
+				}
+			}
 			continue
 		}
 		if err := s.close(ctx, token, mark, restoreActor); err != nil {
@@ -238,6 +244,33 @@ func (s *Service) Reclose(ctx context.Context, ledger Ledger, from txn.BusinessD
 	return done, nil
 }
 
+// takeWord has the account of a card know a freeze of somebody else that was made after the copy
+// was. The entry closes as much already, for a reason of its own: what lifts the one must leave
+// the other.
+func (s *Service) takeWord(ctx context.Context, carrier pan.Token, w *lastWord) error {
+	token, _, err := s.Find(ctx, carrier)
+	if errors.Is(err, ErrNoAccount) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer s.lock(token)()
+	id := s.o.Tokenizer.Derive("restored", fmt.Sprintf("%s/%s", carrier, w.at))
+	out, err := s.commit(ctx, token, account.Command{ID: account.CommandID(id), Made: s.o.Now(),
+		By:   account.Staff{ID: w.actor[:min(len(w.actor), account.NameMax)]},
+		Step: account.FreezeRisk{Scope: w.mark.Scope, Ground: w.mark.Reason.String()}})
+	if err != nil {
+		return fmt.Errorf("account %s: %w", token, err)
+	}
+	switch out.Refusal {
+	case account.RefusalNone, account.AlreadyReported, account.AccountClosed:
+		return nil
+	default:
+		return fmt.Errorf("%w: freeze by %s: %s", errRefused, w.actor, out.Refusal)
+	}
+}
+
 // tellAccount has the account of a card that was closed again take that in.
 func (s *Service) tellAccount(ctx context.Context, of pan.Token, done *Reclosed) error {
 	token, _, err := s.Find(ctx, of)
@@ -255,26 +288,33 @@ func (s *Service) tellAccount(ctx context.Context, of pan.Token, done *Reclosed)
 	return nil
 }
 
+// lastWord is the mark that a card was left with, by whom, and where the ledger says so.
+type lastWord struct {
+	mark  txn.Mark
+	actor string
+	at    txn.Position
+}
+
 // lastWords returns the mark that each card was left with since a day, a death above all
 // else, and the latest version of each document.
-func lastWords(ctx context.Context, ledger Ledger, from txn.BusinessDate) (marks map[pan.Token]txn.Mark,
+func lastWords(ctx context.Context, ledger Ledger, from txn.BusinessDate) (words map[pan.Token]lastWord,
 	versions map[pan.Token]uint64, err error) {
-	marks, versions = map[pan.Token]txn.Mark{}, map[pan.Token]uint64{}
+	words, versions = map[pan.Token]lastWord{}, map[pan.Token]uint64{}
 	err = ledger.RecordsSince(ctx, from, func(r *txn.Record) error {
 		switch {
 		case r.Outcome != txn.Approved:
 		case r.Kind == txn.Desk:
 			versions[r.Card] = max(versions[r.Card], r.CardVersion)
 		case r.Kind != txn.Freeze && r.Kind != txn.Release:
-		case !marks[r.Card].Reason.Terminal():
-			marks[r.Card] = r.Listing.Mark
+		case !words[r.Card].mark.Reason.Terminal():
+			words[r.Card] = lastWord{r.Listing.Mark, r.Listing.Actor, r.Position}
 		}
 		return nil
 	})
 	if err != nil {
 		err = fmt.Errorf("freezes in the ledger since %s: %w", from, err)
 	}
-	return marks, versions, err
+	return words, versions, err
 }
 
 // Behind reports whether the store is an older copy than the ledger: held says how far the

@@ -82,6 +82,39 @@ func TestRestoreForgetsNoLoss(t *testing.T) {
 	}
 }
 
+// A freeze by risk control that the restored store has forgotten, on a card that the store closes
+// for a loss anyway: when the loss is lifted, risk control's stays.
+func TestRestoreForgetsNoFreezeBehindAnother(t *testing.T) {
+	r := newRig(t, "handan")
+	token := r.open(1)
+	r.must(token, "li.lei", lossReport)
+	a := r.must(token, "li.lei", account.RequestRelease{Who: atDesk})
+	confirm := account.ConfirmRelease{Case: a.Outcome.Case}
+	copied := r.memory.Backup()
+	r.must(token, "han.mei", confirm)
+	r.settle()
+	r.wants(r.request(txn.Freeze, cardToken(1), 0, func(q *txn.Request) {
+		q.Listing = txn.Listing{Mark: txn.Mark{Reason: txn.Lost, Scope: txn.AppAll}, Actor: "risk.team"}
+	}), txn.ReasonNone)
+	ledger := wholeLedger(r.records())
+	r.restoreTo(copied)
+	for range 2 {
+		if _, err := r.desk.Reclose(t.Context(), ledger, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.must(token, "han.mei", confirm)
+	r.settle()
+	if got := r.listed(cardToken(1)); !got.Frozen(txn.AppAll) {
+		t.Fatalf("the release of the loss opened what risk control closed: %+v", got)
+	}
+	r.must(token, "han.mei", account.LiftRisk{Why: "examined"})
+	r.settle()
+	if got := r.listed(cardToken(1)); got != (txn.Mark{}) {
+		t.Fatalf("lifted, and bears %+v", got)
+	}
+}
+
 // A ledger that cannot be read lets nothing pass as done.
 func TestRecloseTellsThatTheLedgerFailed(t *testing.T) {
 	r := newRig(t, "handan")
