@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/passback"
@@ -13,11 +15,12 @@ import (
 // enter opens a journey. A second entry soon after the first is two people with one
 // card; later it is a ride whose exit was missed, which is given up at its price. A terminal
 // that computes fares has read the card itself and has made this judgement. An off-line entry
-// that is told after a later one is booked and opens nothing.
+// that is told after a later one, or after the exit that ended it, is booked and opens nothing:
+// a journey that it opened would lapse one day at the price of an exit that was missed.
 func (d *decider) enter() txn.Reason {
 	j := d.out.Next.Journey
 	since := d.r.ServiceAt - j.EnteredAt
-	older := j.Open() && d.r.Offline && since <= -d.p.PassBackWindow
+	older := d.r.Offline && (j.Open() && since <= -d.p.PassBackWindow || d.leftSince())
 	verdict := d.passBack(older)
 	if reason := verdict.Reason(); reason != txn.ReasonNone {
 		return reason
@@ -40,6 +43,15 @@ func (d *decider) enter() txn.Reason {
 	}
 	d.changeDue(d.r.ID, store.DueChange{At: d.r.ServiceAt + d.p.JourneyLapse})
 	return txn.ReasonNone
+}
+
+// leftSince reports whether the card remembers an exit that was served after the request: gates
+// that work off line tell what they have in any order.
+func (d *decider) leftSince() bool {
+	return slices.ContainsFunc(d.out.Next.Recent, func(m card.Recent) bool {
+		return m.Kind == txn.MetroExit && m.Reason == txn.ReasonNone && !m.Reversed && !m.Tombstone &&
+			m.ServiceAt > d.r.ServiceAt
+	})
 }
 
 // giveUpFor makes room for a new journey: j, if it is open, is charged as incomplete. The

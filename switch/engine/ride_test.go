@@ -321,3 +321,40 @@ func TestExitBeforeEntry(t *testing.T) {
 	exit.ServiceAt -= w.policy.FutureMax
 	w.must(exit)
 }
+
+// Gates that work off line tell what they have in any order: an entry that comes after its exit
+// opens nothing that would lapse at the price of a missed exit, whatever the order is.
+func TestEntryToldAfterItsExit(t *testing.T) {
+	offline := func(r *txn.Request, counter uint32, at txn.Millis) *txn.Request {
+		r.Offline, r.OfflineCounter, r.ServiceAt = true, counter, at
+		return r
+	}
+	for _, told := range [][]int{{0, 1}, {1, 0}} {
+		w := enrolled(t, 5000)
+		at := w.now
+		w.now += hour
+		ride := []*txn.Request{offline(w.request(txn.MetroEntry, fareGiven(0, 0)), 1, at),
+			offline(w.request(txn.MetroExit, fareGiven(600, 600)), 2, at+20*minute)}
+		for _, i := range told {
+			w.must(ride[i])
+		}
+		if w.card().Journey.Open() || len(w.due) != 0 {
+			t.Errorf("told as %v: a journey is open, %d entries are due", told, len(w.due))
+		}
+		w.must(offline(w.request(txn.MetroEntry, fareGiven(0, 0)), 3, at+30*minute))
+		if !w.card().Journey.Open() || len(w.due) != 1 {
+			t.Errorf("told as %v: the next ride is not open", told)
+		}
+		w.wantBalance(4400)
+	}
+	w := enrolled(t, 5000) // a reversed exit has ended nothing
+	at := w.now
+	w.now += hour
+	exit := offline(w.request(txn.MetroExit, fareGiven(600, 600)), 2, at+20*minute)
+	w.must(exit)
+	w.must(w.request(txn.Reversal, func(q *txn.Request) { q.Original = exit.ID }))
+	w.must(offline(w.request(txn.MetroEntry, fareGiven(0, 0)), 1, at))
+	if !w.card().Journey.Open() {
+		t.Error("the entry of a reversed exit opens nothing")
+	}
+}
