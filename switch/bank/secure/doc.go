@@ -13,8 +13,11 @@
 // # Overlap
 //
 // After a change the former key goes on to verify for a bounded time: messages that were
-// under way lose nothing. A former key makes nothing new, but for the answer to a terminal's
-// request that came under it (TerminalKey). A key that the switch orders for a link verifies
+// under way lose nothing. A former key makes nothing new, but for the answer to a request that
+// came under it (LinkKeys.Match, TerminalKey): whoever asked may not have heard of the change,
+// and would take an answer under another key for a forgery and reverse. That holds for requests
+// that were taken up before the change, and until they are answered, however short the overlap.
+// A key that the switch orders for a link verifies
 // from the order on, as the bank may use it before its answer is here, and makes MACs when the
 // order is committed. A key that a link had before is refused: it is an old message played
 // again, or a key known to somebody.

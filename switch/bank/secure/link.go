@@ -317,71 +317,102 @@ func (l *LinkKeys) Check(covered, field []byte) error {
 type Maker func(dst, covered []byte) ([]byte, error)
 
 // Match is Check that also returns what the answer's MAC is made with: the key of the request,
-// so that a peer that has not heard of a change yet can verify it. After an error that is the
-// key in force; nil where there is none.
+// so that a peer that has not heard of a change yet can verify it. The Maker keeps to that key
+// whatever changes until the answer is made, and after the overlap as well; only where the ring
+// makes nothing more under its version does the key in force take its place. After an error the
+// Maker is of the key in force; nil where there is none.
 func (l *LinkKeys) Match(covered, field []byte) (Maker, error) {
-	other, err := l.match(covered, field)
-	if other == nil {
-		if l.size > 0 && l.state.Load().slots[MACKey].current.none() {
+	if l.size == 0 {
+		return l.Make, nil
+	}
+	used, err := l.match(covered, field)
+	if err != nil {
+		if l.state.Load().slots[MACKey].current.none() {
 			return nil, err
 		}
 		return l.Make, err
 	}
-	return func(dst, covered []byte) ([]byte, error) { return l.makeWith(other, dst, covered) }, nil
+	return func(dst, covered []byte) ([]byte, error) {
+		out, err := l.makeWith(&used, dst, covered)
+		if err != nil && used.zone == nil {
+			return l.Make(dst, covered)
+		}
+		return out, err
+	}, nil
 }
 
-// match returns the key that a MAC is under when that is not the one in force.
-func (l *LinkKeys) match(covered, field []byte) (other *key, err error) {
+// match returns the key that a MAC is under; one of the ring with its version.
+func (l *LinkKeys) match(covered, field []byte) (used key, err error) {
 	if l.size == 0 {
-		return nil, nil
+		return key{}, nil
 	}
 	want, err := trim(field, l.size)
 	if err != nil {
-		return nil, err
+		return key{}, err
 	}
 	// In this order: a commit puts the ordered key into the state before it takes it away.
 	ordered := l.coming[MACKey].Load()
 	s := &l.state.Load().slots[MACKey]
 	failed := s.problem
 	if !s.current.none() {
-		ok, err := l.verify(&s.current, covered, want)
+		used, ok, err := l.verifyCurrent(s.current, covered, want)
 		if ok {
-			return nil, nil
+			return used, nil
 		}
 		failed = err
 	}
-	if other := l.verifyOther(s, ordered, covered, want); other != nil {
+	if other, ok := l.verifyOther(s, ordered, covered, want); ok {
 		return other, nil
 	}
 	if failed != nil {
-		return nil, fmt.Errorf("cannot check a MAC of link %s: %w", l.o.Link, failed)
+		return key{}, fmt.Errorf("cannot check a MAC of link %s: %w", l.o.Link, failed)
 	}
-	return nil, message.ErrMAC
+	return key{}, message.ErrMAC
+}
+
+// verifyCurrent tries the key in force, and returns it with the version that it had then. A
+// ring that goes on to another version meanwhile is asked once more.
+func (l *LinkKeys) verifyCurrent(k key, covered, want []byte) (used key, ok bool, err error) {
+	for range 2 {
+		tried := l.versioned(k)
+		if ok, err = l.verify(&tried, covered, want); ok || l.versioned(k) == tried {
+			return tried, ok, err
+		}
+	}
+	return key{}, false, err
+}
+
+// versioned returns k with the version that the ring has active now, k itself when it has none.
+func (l *LinkKeys) versioned(k key) key {
+	if k.zone == nil {
+		if ref, err := pin(l.o.Ring, k.ref); err == nil {
+			k.ref = ref
+		}
+	}
+	return k
 }
 
 // verifyOther tries the keys that are not in force: former, ordered, and the ring's former
 // version. It returns the one that fits.
-func (l *LinkKeys) verifyOther(s *slot, ordered *Pending, covered, want []byte) *key {
+func (l *LinkKeys) verifyOther(s *slot, ordered *Pending, covered, want []byte) (k key, ok bool) {
 	now := l.o.Now()
 	if !s.former.none() && now.Before(s.until) {
 		if ok, err := l.verify(&s.former, covered, want); err == nil && ok {
-			return &s.former
+			return s.former, true
 		}
 	}
 	if ordered != nil && now.Before(ordered.until) {
 		if ok, err := l.verify(&ordered.key, covered, want); err == nil && ok {
-			return &ordered.key
+			return ordered.key, true
 		}
 	}
 	before, ok := l.before(s.current.ref)
 	if !ok {
-		return nil
+		return key{}, false
 	}
-	other := &key{ref: before}
-	if ok, err := l.verify(other, covered, want); err != nil || !ok {
-		return nil
-	}
-	return other
+	other := key{ref: before}
+	ok, err := l.verify(&other, covered, want)
+	return other, err == nil && ok
 }
 
 // before returns the version of a ring's key before the active one. The ring lets it verify

@@ -3,7 +3,9 @@ package secure
 import (
 	"bytes"
 	"testing"
+	"time"
 
+	"github.com/tapswitch/tapswitch/crypto/keyring"
 	"github.com/tapswitch/tapswitch/crypto/keyring/keyringtest"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 )
@@ -33,6 +35,65 @@ func TestMatchAnswersUnderTheKeyOfTheRequest(t *testing.T) {
 	w.clock.Add(2 * overlap)
 	_, err := l.Match(text, sum(t, l.o.Scheme, keyringtest.Bytes(t, baseHex), text))
 	w.want(err, message.ErrMAC)
+}
+
+// A request that was taken up before a change is answered under the key that it came under,
+// whoever changes the key, of the ring or not, and though the overlap is over by then.
+func TestMatchKeepsToItsKeyThroughAChange(t *testing.T) {
+	change := map[string]func(*world, *LinkKeys){
+		"the peer's": func(w *world, l *LinkKeys) {
+			w.no(l.Change(w.ctx, transfer(t, MACKey, zmkHex)))
+		},
+		"ours": func(w *world, l *LinkKeys) {
+			p, err := l.New(MACKey)
+			w.no(err)
+			w.no(p.Commit(w.ctx))
+		},
+		"the ring's": func(w *world, _ *LinkKeys) {
+			keyringtest.Import(t, w.ring, "mac/bank", keyring.TDES2, otherHex)
+		},
+	}
+	for name, next := range change {
+		for _, key := range []string{baseHex, thirdHex} {
+			if name == "the ring's" && key == thirdHex {
+				continue // the link has a key of its own then
+			}
+			w := newWorld(t)
+			l := w.link(nil)
+			if key == thirdHex {
+				w.no(l.Change(w.ctx, transfer(t, MACKey, key)))
+			}
+			made, err := l.Match(text, under(t, key))
+			w.no(err)
+			next(w, l)
+			for _, wait := range []time.Duration{0, 2 * overlap} {
+				w.clock.Add(wait)
+				got, err := made(nil, text)
+				w.no(err)
+				if !bytes.Equal(got, under(t, key)) {
+					t.Errorf("%s change: a request under %.4s… is answered under another key after %v",
+						name, key, wait)
+				}
+			}
+		}
+	}
+}
+
+// A version of the ring's key that makes nothing any more is followed by the active one: no
+// answer is lost to it.
+func TestMatchOfARetiredKey(t *testing.T) {
+	w := newWorld(t)
+	l := w.link(nil)
+	made, err := l.Match(text, under(t, baseHex))
+	w.no(err)
+	first := keyringtest.Import(t, w.ring, "mac/bank", keyring.TDES2, otherHex).Ref
+	first.Version = 1
+	w.no(w.ring.Retire(first, time.Minute, keyringtest.Two))
+	got, err := made(nil, text)
+	w.no(err)
+	if !bytes.Equal(got, under(t, otherHex)) {
+		t.Error("the answer is under neither key that makes MACs")
+	}
 }
 
 // A peer that asks again for a key is given the one that it was given; that of the ring never
