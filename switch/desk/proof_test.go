@@ -115,40 +115,6 @@ func TestRestoreForgetsNoFreezeBehindAnother(t *testing.T) {
 	}
 }
 
-// A number that dies between the command that gives it out and the making of its card: the
-// account takes in that it is dead, and has no effect that fails for ever.
-func TestANumberDiesBeforeItsCardIsMade(t *testing.T) {
-	r := newRig(t, "handan")
-	token := r.open(1)
-	commits := 0
-	r.memory.SetFault(func(op storetest.Op) storetest.Fault {
-		if op != storetest.OpCommit {
-			return storetest.NoFault
-		}
-		if commits++; commits > 1 { // the command itself is kept
-			return storetest.NotApplied
-		}
-		return storetest.NoFault
-	})
-	bind := r.command("li.lei", account.BindCarrier{Who: atDesk, Carrier: account.NewCarrier{
-		Token: cardToken(3), Kind: account.ECard, Family: "e_card", Ready: true}})
-	if a, err := r.desk.Do(t.Context(), token, bind); err == nil && a.Left == 0 {
-		t.Fatalf("all was done: %+v", a)
-	}
-	r.memory.SetFault(nil)
-	r.wants(r.request(txn.Freeze, cardToken(3), 0, func(q *txn.Request) {
-		q.Listing = txn.Listing{Mark: dead, Actor: "risk.team"}
-	}), txn.ReasonNone)
-	r.pass(hour)
-	r.settle()
-	if _, err := r.desk.Reconcile(t.Context(), token); err != nil {
-		t.Fatal(err)
-	}
-	if got := r.account(token).MarkOf(cardToken(3)); got.Reason != txn.Replaced || len(r.account(token).ToDo) != 0 {
-		t.Fatalf("the document says %+v, to do %+v", got, r.account(token).ToDo)
-	}
-}
-
 // A ledger that cannot be read lets nothing pass as done.
 func TestRecloseTellsThatTheLedgerFailed(t *testing.T) {
 	r := newRig(t, "handan")
