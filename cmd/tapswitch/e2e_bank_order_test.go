@@ -316,6 +316,48 @@ func TestE2EBankAcquirerAsksForKeys(t *testing.T) {
 	w.absent(first)
 }
 
+// TestE2EBankAnswersUnderTheKeyOfTheRequest: an acquirer's key changes while the bank works on its
+// sale. The answer is under the key of the sale, though the overlap is over by then; the next
+// sale under it is refused, and under the new one it is good.
+func TestE2EBankAnswersUnderTheKeyOfTheRequest(t *testing.T) {
+	t.Parallel()
+	w := newBankTown(t, bankPlan{args: bankRing(t),
+		behaviour: bankhost.Behaviour{
+			Rules:     []bankhost.Rule{{Kind: "purchase", Effect: bankhost.Delay}},
+			DelayFrom: bankhost.Span(bankTimeout), DelayTo: bankhost.Span(bankTimeout)},
+		file: func(f *bankFile) {
+			f.links[0]["timeout"] = "20s"
+			f.listeners = append(f.listeners, bankDoc{"name": "acq", "address": "127.0.0.1:0",
+				"spec": "iso87_ascii", "acquirer": "10000001", "keys": bankDoc{"mac": "x9.19",
+					"zone": "key_exchange/zone", "mac_key": "mac/bank", "overlap": "1ms"}})
+		}})
+	a, manager := w.institution("acq"), w.institution("acq")
+	var err error
+	if a.mac, err = mac.New(mac.X919, keyringtest.Bytes(t, keyringtest.KeyB)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2 { // a key of the ring, and one that was given
+		told := make(chan string, 1)
+		go func() { told <- a.sell(1_000) }()
+		w.eventually("the sale at the bank", func() bool {
+			return w.counts().Kinds[bankhost.Purchase] == int64(i+1)
+		})
+		manager.stan = 500 * uint32(i+1)
+		manager.newKey()
+		if code := <-told; code != "00" {
+			t.Errorf("the sale under the key of before: %s", code)
+		}
+		if code := a.sell(2_000); code != "A0" {
+			t.Errorf("a sale under the key of before, after the overlap: %s", code)
+		}
+		a.mac = manager.mac
+	}
+	if code := a.sell(3_000); code != "00" {
+		t.Errorf("a sale under the new key: %s", code)
+	}
+	w.reconcile()
+}
+
 // absent looks for a key in everything that the switch has written, as bytes and in hex.
 func (w *bankTown) absent(key []byte) {
 	w.t.Helper()
