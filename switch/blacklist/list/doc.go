@@ -92,6 +92,14 @@
 // minute and marked as restored after a start; which epochs are followed is saved at once. The
 // package starts no goroutine; who calls Run owns it.
 //
+// So the changes that deltas are made from begin anew with the process: a delta from an epoch
+// of the process before is 410, and each gate takes one full file after a restart or failover,
+// of 16 or 8 bytes a card, or of about 1.13 or 2.25 for a filter. With 3 million cards that is
+// 48, 24, 3.4 or 6.8 MB a gate; a thousand gates take 48 GB of the widest, six and a half
+// minutes of a line of 1 Gbit/s. The store tells what a card is marked as now and not what it
+// was, so that the way from the last epoch of before to the first one of now is known for sure
+// only if nothing changed between: a delta that guessed would fail the check of the gate.
+//
 // It freezes and releases nothing, keeps no card numbers, authenticates nobody (its caller
 // does), and does not say who is liable.
 package list
