@@ -200,8 +200,9 @@ func freezesCommand(d *client) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var a struct {
-				City    string
-				Freezes []struct {
+				City        string
+				CardsFrozen *int `json:"cards_frozen"`
+				Freezes     []struct {
 					Account, Received, Effective, Ended string
 					Case                                uint32
 					Carriers                            []struct {
@@ -213,7 +214,11 @@ func freezesCommand(d *client) *cobra.Command {
 				}
 			}
 			return d.show(c, "/v1/desk/freezes", &a, func(p *page) {
-				p.line("%s: %d losses; times are %s", a.City, len(a.Freezes), zone())
+				p.line("%s: %d losses reported at desks; times are %s", a.City, len(a.Freezes), zone())
+				if a.CardsFrozen != nil {
+					p.line("%d cards are frozen in all, those of imported lists and for other reasons among them",
+						*a.CardsFrozen)
+				}
 				rows := [][]string{{"RECEIVED", "EFFECTIVE", "ENDED", "CARD", "GATES", "PARTIES",
 					"ACCOUNT", "CASE"}}
 				for _, f := range a.Freezes {

@@ -54,6 +54,10 @@ func TestAClerksDay(t *testing.T) {
 	o.does("****0002", fmt.Sprintf("replace issue %d --account %s", no, account))
 	o.does("replaced: ****0001 -> ****0002", "card status -", cardB)
 	o.refused(cli.ExitConflict, "", "release --card -", cardA)
+	later := o.does("lost, all", "receipt "+account+" 1") // the reason of the case, not of the card now
+	if strings.Contains(later, "replaced") {
+		t.Errorf("a receipt of a loss says\n%s", later)
+	}
 	if !o.tap(cardB, txn.Purchase, 100, 0) {
 		t.Error("the new card has no money")
 	}
@@ -106,6 +110,8 @@ func (o *office) statusPage(t *testing.T, account string) {
 		t.Errorf("%+v", j)
 	}
 	o.does("1/2", "freezes")
+	o.does("1 losses reported at desks", "freezes")
+	o.does("1 cards are frozen in all", "freezes")
 	o.does("1 of 2 gates", "coverage")
 }
 

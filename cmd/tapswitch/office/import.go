@@ -46,12 +46,14 @@ func readList(c *cobra.Command, file string) ([]byte, error) {
 
 // imported is what became of a list of freezes.
 type imported struct {
-	ID      string    `json:"id"` // of the first part
-	DryRun  bool      `json:"dry_run"`
-	Lines   int       `json:"lines"`
-	Frozen  int       `json:"frozen"`
-	Already int       `json:"already"`
-	Refused int       `json:"refused"`
+	ID      string `json:"id"` // of the first part
+	DryRun  bool   `json:"dry_run"`
+	Lines   int    `json:"lines"`
+	Frozen  int    `json:"frozen"`
+	Already int    `json:"already"`
+	Refused int    `json:"refused"`
+	// Listed is how many of them Bad holds: of each part, the gate lists the first 1000.
+	Listed  int       `json:"refused_listed"`
 	Resumed int       `json:"resumed"`
 	Bad     []badLine `json:"bad"`
 	Parts   int       `json:"parts"`

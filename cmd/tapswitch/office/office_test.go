@@ -225,6 +225,31 @@ func TestImportInParts(t *testing.T) {
 	o.wants("", "import "+file(t, "x.csv", "card,reason\n"), "0 lines")
 }
 
+// More lines are refused than the gate lists: both forms of the answer say so.
+func TestImportSaysThatNotAllAreListed(t *testing.T) {
+	newOffice(t, "handan")
+	var text strings.Builder
+	for i := range 1200 {
+		fmt.Fprintf(&text, "31048000%08d,stolen\n", i)
+	}
+	list := file(t, "bad.csv", text.String())
+	for form, want := range map[string][]string{
+		"json":  {`"refused": 1200`, `"refused_listed": 1000`},
+		"table": {"1200 refused", "1000 of 1200 refused lines are listed"},
+	} {
+		out, code := run(t, desk.Desk(Commands), "", "import", list, "--id", "bad", "-o", form)
+		for _, w := range want {
+			if code == 0 || !strings.Contains(out, w) {
+				t.Errorf("%s: code %d, want %q in\n%.400s", form, code, w, out)
+			}
+		}
+	}
+	out, _ := run(t, desk.Desk(Commands), "31048000000000018,stolen\n", "import", "-")
+	if strings.Contains(out, "are listed") {
+		t.Errorf("all are listed:\n%s", out)
+	}
+}
+
 // Another city's list: its source is registered, its list taken with the signature, told and
 // netted with.
 func TestForeignCommands(t *testing.T) {

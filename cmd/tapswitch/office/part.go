@@ -82,6 +82,10 @@ func (r *imported) draw(p desk.Page) {
 	p.Line("import %s: %d lines, %d %s, %d were closed before, %d refused", r.ID, r.Lines, r.Frozen, verb,
 		r.Already, r.Refused)
 	drawBad(p, r.Bad)
+	if r.Listed < r.Refused {
+		p.Line("%d of %d refused lines are listed: take these out, or put them right, and send the list again "+
+			"to see the others", r.Listed, r.Refused)
+	}
 }
 
 // sendAll reads the list and sends it part for part.
@@ -163,5 +167,6 @@ func (m *importer) send(c *cobra.Command, p *part) error {
 	}
 	s.Lines, s.Frozen, s.Already = s.Lines+r.Lines, s.Frozen+r.Frozen, s.Already+r.Already
 	s.Refused, s.Resumed = s.Refused+r.Refused, s.Resumed+r.Resumed
+	s.Listed = len(s.Bad)
 	return nil
 }

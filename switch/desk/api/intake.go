@@ -50,6 +50,7 @@ func (s *server) importFreezes(x *call) error {
 		r.Bad = []intake.BadLine{}
 	}
 	x.answer(map[string]any{"id": id, "dry_run": dry == "true", "lines": r.Lines, "frozen": r.Frozen,
-		"already": r.Already, "refused": r.Refused, "resumed": r.Resumed, "bad": r.Bad})
+		"already": r.Already, "refused": r.Refused, "refused_listed": len(r.Bad),
+		"resumed": r.Resumed, "bad": r.Bad})
 	return nil
 }

@@ -291,7 +291,11 @@ func (s *server) freezes(x *call) error {
 		one["carriers"] = carriers
 		all = append(all, one)
 	}
-	x.answer(map[string]any{"city": s.o.Desk.City(), "freezes": all})
+	answer := map[string]any{"city": s.o.Desk.City(), "freezes": all}
+	if s.o.Lists != nil {
+		answer["cards_frozen"] = s.o.Lists.Stats().Cards // for whatever reason, imported ones with them
+	}
+	x.answer(answer)
 	return nil
 }
 

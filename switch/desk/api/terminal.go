@@ -129,8 +129,7 @@ func (s *server) seal(x *call, l *desk.Loss) error {
 	}
 	now := s.o.Desk.Now()
 	f := &receipt.Freeze{Issuer: s.o.Desk.City(), Number: l.Account[:8] + "-" + strconv.Itoa(int(l.Case)),
-		IssuedAt: at(now), Token: card, Reason: txn.Lost.String(), Scope: []string{"all"},
-		ReceivedAt: at(l.Received), ListSeq: uint64(c.ListSeq), Actor: "desk",
+		IssuedAt: at(now), Token: card, ReceivedAt: at(l.Received), ListSeq: uint64(c.ListSeq), Actor: "desk",
 		Boundary: receipt.Boundary{Rule: s.o.Desk.Rules().Loss.Boundary.String()}}
 	boundary, own, err := s.o.Desk.BoundaryOf(x.ctx, l, c)
 	if err != nil {
@@ -140,9 +139,7 @@ func (s *server) seal(x *call, l *desk.Loss) error {
 		boundary = c.Frozen // the rule's moment has not come
 	}
 	f.Boundary.At = at(boundary)
-	if entry.Mark.Reason != txn.NotFrozen {
-		f.Reason, f.Scope = entry.Mark.Reason.String(), entry.Mark.Scope.Names()
-	}
+	f.Reason, f.Scope = frozenFor(entry.Mark)
 	if s.o.Notices != nil && c.Notice != "" {
 		st, err := s.o.Notices.Status(x.ctx, c.Notice)
 		if err != nil {
@@ -168,6 +165,15 @@ func (s *server) seal(x *call, l *desk.Loss) error {
 	x.w.Header().Set("Content-Type", "application/json")
 	_, _ = x.w.Write(body) // the client has gone
 	return nil
+}
+
+// frozenFor is the reason of a loss and what it closed, of a card with this mark. What else the
+// card is frozen for by now is not the case's: the entry of one that was replaced says so.
+func frozenFor(now txn.Mark) (reason string, scope []string) {
+	if now.Reason == txn.Lost || now.Reason == txn.PreReported {
+		return now.Reason.String(), now.Scope.Names()
+	}
+	return txn.Lost.String(), []string{"all"}
 }
 
 // gatesOf tells how the gates learnt.
