@@ -49,6 +49,21 @@ func TestCities(t *testing.T) {
 	}
 }
 
+// Where the late party bears what came after the boundary, the window decides who is late, also
+// where it is the product's own: its rule must not say that nothing hangs on it.
+func TestWindowSaysWhatHangsOnIt(t *testing.T) {
+	for _, city := range Cities() {
+		p := load(t, city)
+		if p.Liability.After.V != LateParty || !p.Freeze.Window.IsProductRule() {
+			continue
+		}
+		if rule := p.Freeze.Window.ProductRule; strings.Contains(rule, "moves no loss") ||
+			!strings.Contains(rule, "late") {
+			t.Errorf("%s: the window's rule does not say that it tells who is late: %s", city, rule)
+		}
+	}
+}
+
 // What DUTIES.md says about each city, value by value: a changed file has to be changed here
 // by somebody who means it. "" for a clause is a product rule.
 func TestValuesOfTheTexts(t *testing.T) {
