@@ -256,7 +256,7 @@ func (s *Service) takeWord(ctx context.Context, carrier pan.Token, w *lastWord) 
 		return err
 	}
 	defer s.lock(token)()
-	id := s.o.Tokenizer.Derive("restored", fmt.Sprintf("%s/%s", carrier, w.at))
+	id := s.o.Tokenizer.Derive("restored", carrier.String()+"/"+w.at)
 	out, err := s.commit(ctx, token, account.Command{ID: account.CommandID(id), Made: s.o.Now(),
 		By:   account.Staff{ID: w.actor[:min(len(w.actor), account.NameMax)]},
 		Step: account.FreezeRisk{Scope: w.mark.Scope, Ground: w.mark.Reason.String()}})
@@ -292,7 +292,7 @@ func (s *Service) tellAccount(ctx context.Context, of pan.Token, done *Reclosed)
 type lastWord struct {
 	mark  txn.Mark
 	actor string
-	at    txn.Position
+	at    string
 }
 
 // lastWords returns the mark that each card was left with since a day, a death above all
@@ -307,7 +307,8 @@ func lastWords(ctx context.Context, ledger Ledger, from txn.BusinessDate) (words
 			versions[r.Card] = max(versions[r.Card], r.CardVersion)
 		case r.Kind != txn.Freeze && r.Kind != txn.Release:
 		case !words[r.Card].mark.Reason.Terminal():
-			words[r.Card] = lastWord{r.Listing.Mark, r.Listing.Actor, r.Position}
+			words[r.Card] = lastWord{r.Listing.Mark, r.Listing.Actor,
+				fmt.Sprintf("%s/%s/%d/%s", r.Position, r.Request, r.ReceivedAt, r.Listing.Actor)}
 		}
 		return nil
 	})
