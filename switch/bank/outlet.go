@@ -251,28 +251,22 @@ func (p outbound) Reply(frame []byte) ([]byte, link.Management, error) {
 			what = m
 		}
 	}
-	answer, err := p.answer(asked{view: v, sum: &sum, frame: frame}, codeApproved)
+	answer, err := p.answer(v, &sum, frame, codeApproved)
 	return answer, what, err
 }
 
-// asked is a request of a bank.
-type asked struct {
-	view  *message.View
-	sum   *message.Summary
-	frame []byte       // what view reads from
-	key   secure.Maker // of the answer's MAC; nil for none
-}
-
-// answer writes the answer to a request of the bank.
-func (l *outlet) answer(a asked, code string) ([]byte, error) {
-	mti, ok := a.sum.MTI.Answer()
+// answer writes the answer to a request of the bank, under the key of the request. One whose key
+// went out of force since Classify saw it has none: the bank asks again.
+func (l *outlet) answer(v *message.View, sum *message.Summary, frame []byte, code string,
+) ([]byte, error) {
+	mti, ok := sum.MTI.Answer()
 	if !ok {
 		return nil, nil
 	}
 	w := l.writers.Get().(*message.Writer)
 	defer l.writers.Put(w)
 	if l.spec.Envelope() == message.CUPSHead {
-		copy(w.CUPS[:], a.frame)
+		copy(w.CUPS[:], frame)
 		w.CUPS = w.CUPS.Reply()
 	}
 	w.Begin(nil, l.spec, mti)
@@ -283,26 +277,20 @@ func (l *outlet) answer(a asked, code string) ([]byte, error) {
 			coded = true
 			continue
 		}
-		w.Copy(a.view, n)
+		w.Copy(v, n)
 	}
-	if a.key != nil {
-		return w.FinishSum(a.key)
+	if l.keys.MACs() && mti.Class() != message.Network {
+		field, _ := l.spec.MACField(frame, sum)
+		key, err := l.keys.Match(sum.Covered.Of(frame), field[:])
+		if err != nil {
+			return nil, err
+		}
+		return w.FinishSum(key)
 	}
 	return w.Finish()
 }
 
-// match returns what makes the MAC of the answer to a request of the bank, under the key of the
-// request; nil for a message about the link, which has none.
-func (l *outlet) match(sum *message.Summary, frame []byte) (secure.Maker, error) {
-	if !l.keys.MACs() || sum.MTI.Class() == message.Network {
-		return nil, nil
-	}
-	field, _ := l.spec.MACField(frame, sum)
-	return l.keys.Match(sum.Covered.Of(frame), field[:])
-}
-
-// Handle works on what a bank asks: a change of key, and nothing else. A request whose key went
-// out of force since Classify saw it has no answer: the bank asks again.
+// Handle works on what a bank asks: a change of key, and nothing else.
 func (l *outlet) Handle(r *link.Request) {
 	var v message.View
 	if err := v.Open(l.spec, r.Frame); err != nil {
@@ -314,11 +302,6 @@ func (l *outlet) Handle(r *link.Request) {
 		_ = r.Drop()
 		return
 	}
-	key, err := l.match(&sum, r.Frame)
-	if err != nil {
-		_ = r.Drop()
-		return
-	}
 	code := codeInvalid
 	if sum.MTI.Class() == message.Network && string(sum.Network[:]) == "101" {
 		ctx, cancel := context.WithTimeout(context.Background(), l.cfg.Timeout)
@@ -326,7 +309,7 @@ func (l *outlet) Handle(r *link.Request) {
 			Frame: r.Frame})
 		cancel()
 	}
-	frame, err := l.answer(asked{view: &v, sum: &sum, frame: r.Frame, key: key}, code)
+	frame, err := l.answer(&v, &sum, r.Frame, code)
 	if err != nil || frame == nil {
 		_ = r.Drop()
 		return
