@@ -307,7 +307,7 @@ func TestFlushRowsMax(t *testing.T) {
 			t.Errorf("counter %q = %d", name, value)
 		}
 	})
-	if n != 18 {
+	if n != 19 {
 		t.Errorf("%d counters", n)
 	}
 }
