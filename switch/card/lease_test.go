@@ -29,7 +29,7 @@ func TestPurseValid(t *testing.T) {
 		"bank frozen":        {mark: txn.Mark{Reason: txn.Risk, Scope: txn.AppBank}, ok: true},
 		"expired":            {change: func(s *card.State) { s.ExpiresAt = now }},
 		"expires":            {change: func(s *card.State) { s.ExpiresAt = now + 1 }, until: now + 1, ok: true},
-		"served past expiry": {change: func(s *card.State) { s.ExpiresAt, s.Life.ServedUntil = 5, now + 9 }, until: now + 9, ok: true},
+		"served past expiry": {change: func(s *card.State) { s.ExpiresAt, s.Life.ServedUntil = 5, now+9 }, until: now + 9, ok: true},
 	} {
 		s := good
 		if c.change != nil {

@@ -208,7 +208,7 @@ var reasonTexts = [reasonEnd]Text{
 	NoEntry: {"journey_no_entry", "12", "No entry is open on the card", "此卡无进站记录"},
 	JourneyTooLong: {"journey_too_long", "12",
 		"The journey took longer than allowed; see the service desk", "乘车超时,请到客服中心处理"},
-	UnknownFare:  {"fare_unknown", "12", "No fare is known for this ride", "无对应票价"},
+	UnknownFare: {"fare_unknown", "12", "No fare is known for this ride", "无对应票价"},
 	CardJustUsed: {"card_just_used", "12",
 		"The card was just used here; one card is for one person", "此卡刚在本处使用,一人一卡"},
 	FareMismatch: {"fare_mismatch", "13", "The charge exceeds the full fare", "扣款金额超过全价"},
