@@ -100,10 +100,13 @@ func TestE2EDiskFull(t *testing.T) {
 	defer stop()
 	supervised := make(chan error, 1)
 	go func() { supervised <- c.supervise(ctx) }()
+	first := make(chan struct{}) // closed when the disk has room again: one ballast at a time
 	c.hook(0.1, func(context.Context) error {
+		defer close(first)
 		return errors.Join(c.starve(ballast), os.Remove(ballast))
 	})
 	c.hook(0.5, func(ctx context.Context) error {
+		<-first
 		err := c.starve(ballast)
 		n.kill()
 		err = errors.Join(err, e2ePause(ctx, e2eFullStart))
