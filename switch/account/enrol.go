@@ -252,10 +252,16 @@ func (c *change) retire(token pan.Token, outlet string) {
 	c.kill(token, Cancelled)
 	if to := c.next.main(); to != nil {
 		c.cards()
-		c.push(Effect{Kind: Transfer, Carrier: token, To: to.Token})
+		c.bequeath(token, to.Token)
 		return
 	}
 	c.push(Effect{Kind: Payout, Carrier: token, Outlet: outlet})
+}
+
+// bequeath makes a living carrier the successor of one that died.
+func (c *change) bequeath(from, to pan.Token) {
+	c.push(Effect{Kind: Transfer, Carrier: from, To: to})
+	c.next.Gone(from).Successor = to
 }
 
 func (c *change) drop(token pan.Token) {

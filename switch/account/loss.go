@@ -309,7 +309,8 @@ func (a *Account) risked() (scope txn.App) {
 // NumberDied takes in that a number is dead which the account still bears: the blacklist says
 // so for ever, by somebody else's freeze or from a time that the document has forgotten. What
 // became of the number's successor is not known; another card may be applied for, and gets the
-// money.
+// money. A card that dies in production is made again under the same case. What a cancelled
+// number holds goes to the living card of the account, for there is nothing to decide.
 type NumberDied struct {
 	Carrier   pan.Token
 	Cancelled bool // and not replaced
@@ -332,7 +333,26 @@ func (s NumberDied) decide(c *change) Refusal {
 	}
 	c.kill(s.Carrier, how)
 	c.note(how.String())
+	if c.makeAgain(s.Carrier) || !s.Cancelled {
+		return RefusalNone
+	}
+	if to := c.next.main(); to != nil {
+		c.cards()
+		c.bequeath(s.Carrier, to.Token)
+	}
 	return RefusalNone
+}
+
+// makeAgain reopens the case under which a card was made that died before it was handed out:
+// its next card gets what that one holds. It reports whether there is one.
+func (c *change) makeAgain(died pan.Token) bool {
+	k := c.next.openCase(CaseReplacement, CaseRenewal)
+	if k == nil || k.State != Made || k.Next != died {
+		return false
+	}
+	k.Carrier, k.Next, k.Made = died, pan.Token{}, 0
+	c.move(k, Accepted)
+	return true
 }
 
 // LiftRisk ends the scheme's own freezes; another person than made them must do it.

@@ -107,9 +107,8 @@ func (c *change) closeRelease(old pan.Token) {
 	c.notify(NoticeReplaced)
 }
 
-// killAll ends old and, when it is a chip card, the carriers that go with it. It returns
-// those that hold a purse.
-func (c *change) killAll(old pan.Token) (purses []pan.Token) {
+// killAll ends old and, when it is a chip card, the carriers that go with it.
+func (c *change) killAll(old pan.Token) {
 	chip := c.next.Carrier(old).Kind == Chip
 	var dying []pan.Token
 	for i := range c.next.Carriers {
@@ -118,15 +117,11 @@ func (c *change) killAll(old pan.Token) (purses []pan.Token) {
 			c.rules.Replacement.Takes.Has(k.Kind)
 		if k.Token == old || goesWith {
 			dying = append(dying, k.Token)
-			if k.purse() {
-				purses = append(purses, k.Token)
-			}
 		}
 	}
 	for _, token := range dying {
 		c.kill(token, Replaced)
 	}
-	return purses
 }
 
 func (s ApplyRenewal) decide(c *change) Refusal {
@@ -359,16 +354,17 @@ func (c *change) chipMissing(no uint32) bool {
 
 // dead makes sure that the old numbers are dead, and returns those whose money is to move.
 func (c *change) dead(old pan.Token) ([]pan.Token, Refusal) {
-	if c.next.Carrier(old) != nil {
-		return c.killAll(old), RefusalNone
-	}
-	if c.next.Gone(old) == nil {
+	if c.next.Carrier(old) == nil && c.next.Gone(old) == nil {
 		return nil, UnknownCarrier // unbound meanwhile
+	}
+	if c.next.Carrier(old) != nil {
+		c.killAll(old)
 	}
 	var purses []pan.Token
 	for i := range c.next.Former {
 		f := &c.next.Former[i]
-		if f.Status == Replaced && f.Successor.IsZero() && f.Kind != BankPAN {
+		waits := f.Status == Replaced || f.Token == old
+		if waits && f.Successor.IsZero() && f.Kind != BankPAN {
 			purses = append(purses, f.Token)
 		}
 	}
@@ -399,7 +395,8 @@ func (c *change) succeed(n *NewCarrier, no uint32, purses []pan.Token) Refusal {
 			Card: CardState{Status: InProduction}})
 	}
 	for i := range c.next.Former {
-		if f := &c.next.Former[i]; f.Status == Replaced && f.Successor.IsZero() {
+		f := &c.next.Former[i]
+		if f.Successor.IsZero() && (f.Status == Replaced || slices.Contains(purses, f.Token)) {
 			f.Successor = n.Token
 		}
 	}

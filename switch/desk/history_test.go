@@ -248,9 +248,12 @@ func (w *town) giveBack() {
 
 // freezeDirectly is risk control, which knows cards and no accounts.
 func (w *town) freezeDirectly() {
-	token := w.anyCard()
-	mark := txn.Mark{Reason: []txn.FreezeReason{txn.Risk, txn.Lost, txn.Replaced}[min(w.pick(9, "why")/4, 2)],
-		Scope: []txn.App{txn.AppAll, txn.AppPurse | txn.AppTransit}[w.pick(2, "scope")]}
+	w.freezeNumber(w.anyCard(), txn.Mark{
+		Reason: []txn.FreezeReason{txn.Risk, txn.Lost, txn.Replaced, txn.Cancelled}[w.pick(13, "why")/4],
+		Scope:  []txn.App{txn.AppAll, txn.AppPurse | txn.AppTransit}[w.pick(2, "scope")]})
+}
+
+func (w *town) freezeNumber(token pan.Token, mark txn.Mark) {
 	r := w.request(txn.Freeze, token, 0)
 	r.Listing = txn.Listing{Mark: mark, Actor: "risk.team"}
 	a := w.gate().Authorize(w.t.Context(), r)
@@ -393,6 +396,10 @@ func (w *town) order() {
 	a, err := w.desk.Do(w.t.Context(), token, cmd)
 	w.memory.SetFault(nil)
 	w.d.Logf("%s of %s: %s, left %d, %v", step.Name(), token, a.Outcome.Refusal, a.Left, err)
+	if n := added(step); n != nil && w.account(token).Carrier(n.Token) != nil && w.pick(3, "dies") == 0 {
+		w.freezeNumber(n.Token, txn.Mark{Scope: txn.AppAll, // before its card is made, perhaps
+			Reason: []txn.FreezeReason{txn.Replaced, txn.Cancelled}[w.pick(2, "how")]})
+	}
 	if w.fault && w.pick(2, "crash") == 0 {
 		w.crash()
 	}

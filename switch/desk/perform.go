@@ -142,18 +142,27 @@ func (s *Service) perform(ctx context.Context, token pan.Token, doc *account.Acc
 	}
 }
 
-// enrol makes a card's state, or takes over one that exists, and ties it to the account.
+// enrol makes a card's state, or takes over one that exists, and ties it to the account. A
+// number that died meanwhile gets its state all the same, since money may be on its way there,
+// and the account learns that it is dead.
 func (s *Service) enrol(ctx context.Context, token pan.Token, doc *account.Account, e *account.Effect) error {
 	r := s.effectRequest(txn.Enrol, e.Carrier, token, e)
 	r.Last4 = e.Last4
 	r.Enrolment = txn.Enrolment{Apps: e.Card.Open(), Rider: e.Card.Rider, ExpiresOn: e.Card.ExpiresOn,
 		Issuer: e.Issuer, Account: token}
 	a := s.o.Engine.Authorize(ctx, r)
-	exists := a.Err == nil && (a.Decision.Reason == txn.CardExists || a.Decision.Reason == txn.CardFrozen)
+	exists := a.Err == nil && a.Decision.Reason == txn.CardExists
 	if err := settled(&a.Decision, a.Err); err != nil && !exists {
 		return err
 	}
-	return s.amend(ctx, token, doc, e)
+	if err := s.amend(ctx, token, doc, e); err != nil {
+		return err
+	}
+	entry, _, err := s.Entry(ctx, e.Carrier)
+	if err != nil || !entry.Mark.Reason.Terminal() {
+		return err
+	}
+	return s.bury(ctx, token, e.Carrier, entry.Mark)
 }
 
 // amend brings a card's state to what the document says. A dead card only learns its
@@ -175,6 +184,10 @@ func (s *Service) amend(ctx context.Context, token pan.Token, doc *account.Accou
 			c.ExpiresAt = s.scheme().Rules.Calendar.Start(e.Card.ExpiresOn.Next())
 		}
 	} else {
+		old, err := s.card(ctx, e.Carrier)
+		if heir := old.Life.Successor; err != nil || !heir.IsZero() && heir != e.To {
+			return err // it has one for ever, from before
+		}
 		c.Set |= txn.ChangeSuccessor
 		c.Successor = e.To
 	}
@@ -200,6 +213,9 @@ func (s *Service) startTransfer(ctx context.Context, token pan.Token, e *account
 	old, err := s.card(ctx, e.Carrier)
 	if err != nil || old.Status == card.StatusNone {
 		return err
+	}
+	if heir := old.Life.Successor; !heir.IsZero() && heir != e.To {
+		return s.transfer(ctx, e.Carrier) // a successor is for ever: what it gets goes on from there
 	}
 	heir := s.effectRequest(txn.Amend, e.To, token, e)
 	heir.Change = &txn.CardChange{Set: txn.ChangeAccount, Account: token, Predecessor: e.Carrier}

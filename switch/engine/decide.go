@@ -53,8 +53,9 @@ type Result struct {
 }
 
 // discountsMax is how many causes one charge can have: those of price, what an incomplete or
-// long journey costs, what of that is forgiven, and that it came late.
-const discountsMax = price.Causes + 4 + notesMax
+// long journey costs, what of that is forgiven, what is given back of an incomplete one and of
+// later taps, that the terminal judged, and that it came late.
+const discountsMax = price.Causes + 7 + notesMax
 
 // notesMax is how many causes without an amount a record can bear.
 const notesMax = 3
@@ -104,6 +105,7 @@ func (d *decider) unapply() {
 	d.out.Due, d.out.List = nil, nil
 	d.fullFare, d.charged, d.ridden = 0, 0, card.Journey{}
 	d.causes, d.undo, d.payee, d.grace = 0, card.Undo{}, "", disruption.Grace{}
+	d.toldOf, d.toldPayee, d.toldBack = txn.RequestID{}, "", 0
 	d.noted, d.companion, d.rodeBy, d.rodeBusiness = 0, false, txn.ModeOfKind, false
 	if d.r.Kind == txn.Reversal && d.namesAnother() && d.out.Next.Find(d.r.Original) < 0 {
 		d.tombstone()
@@ -147,6 +149,11 @@ type decider struct {
 	rodeBusiness bool
 	// companion: the tap is of one more person on the card.
 	companion bool
+	// toldOf is the end that was known of an incomplete journey that the tap completes; toldBack is
+	// what that was charged, and toldPayee who got it.
+	toldOf    txn.RequestID
+	toldPayee txn.Account
+	toldBack  txn.Minor
 }
 
 // closedBy returns the applications whose freeze closes a kind. A ride is paid from the
@@ -269,8 +276,8 @@ func (d *decider) served() bool {
 }
 
 // credited reports whether the request lets nobody spend: what a replaced card is owed goes to
-// its successor, what an order forgives is owed to a frozen card too, and a new carrier of a
-// frozen account is enrolled and stays frozen.
+// its successor, what an order forgives is owed to a frozen card too, and a new carrier of an
+// account is enrolled and stays frozen, or dead: its account's money passes through it.
 func (d *decider) credited() bool {
 	switch d.r.Kind {
 	case txn.Refund:
@@ -278,7 +285,7 @@ func (d *decider) credited() bool {
 	case txn.Correction:
 		return d.r.Forgiven != nil && d.v.Mark.Reason != txn.Cancelled
 	case txn.Enrol:
-		return !d.r.Enrolment.Account.IsZero() && !d.v.Mark.Reason.Terminal()
+		return !d.r.Enrolment.Account.IsZero()
 	default:
 		return false
 	}

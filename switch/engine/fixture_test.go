@@ -335,7 +335,7 @@ func harmless(before *card.State, mark txn.Mark, r *txn.Request, out *engine.Res
 		return out.Record.Liability == txn.LiabilityOpen ||
 			out.Decision.LeaseEnded && out.Record.Liability == txn.LiabilityOperator
 	case r.Kind == txn.Enrol:
-		return !mark.Reason.Terminal() && !r.Enrolment.Account.IsZero()
+		return !r.Enrolment.Account.IsZero()
 	case r.Kind == txn.Refund:
 		return !before.Life.Successor.IsZero()
 	default:
