@@ -7,6 +7,15 @@
 set -u -o pipefail
 cd "$(dirname "$0")/.."
 
+# Tests of stores and of whole days write some gigabytes, and on a full disk a switch refuses,
+# which looks like a hundred other faults.
+free=$(df --output=avail -k "${TMPDIR:-/tmp}" | tail -n 1)
+if [ "$free" -lt $((4 << 20)) ]; then
+  echo "FAILED: ${TMPDIR:-/tmp} has $((free >> 10)) MB of room; the tests need 4 GB: make room," \
+    "set TMPDIR, or empty the build cache (go clean -cache)" >&2
+  exit 1
+fi
+
 why=$(mktemp)
 trap 'rm -f "$why"' EXIT
 required=${TAPSWITCH_REQUIRE_STACK:-0}
