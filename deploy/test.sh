@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 
 # Tests of stores and of whole days write some gigabytes, and on a full disk a switch refuses,
 # which looks like a hundred other faults.
-free=$(df --output=avail -k "${TMPDIR:-/tmp}" | tail -n 1)
+free=$(df -Pk "${TMPDIR:-/tmp}" | awk 'NR == 2 {print $4}')
 if [ "$free" -lt $((4 << 20)) ]; then
   echo "FAILED: ${TMPDIR:-/tmp} has $((free >> 10)) MB of room; the tests need 4 GB: make room," \
     "set TMPDIR, or empty the build cache (go clean -cache)" >&2
