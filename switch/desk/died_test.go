@@ -46,6 +46,15 @@ func (r *rig) holds(token pan.Token, want map[pan.Token]txn.Minor) {
 	}
 }
 
+func (r *rig) waits() []Waiting {
+	r.t.Helper()
+	all, err := r.desk.WaitingMoney(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return all
+}
+
 // A new card whose number is closed for ever before it is made, by somebody else than the desk:
 // nothing fails for ever, its order is open again, and the card that is made instead gets what
 // the lost one held, what a journey gave back, and what comes to any of the numbers later.
@@ -115,10 +124,19 @@ func TestTheNextCardGetsWhatADeadNumberHolds(t *testing.T) {
 	if _, err := r.desk.Reconcile(t.Context(), token); err != nil {
 		t.Fatal(err)
 	}
+	if got := r.waits(); len(got) != 1 || got[0].Document != token || got[0].Card != cardToken(3) ||
+		got[0].Balance != 500 || got[0].Since != r.now() {
+		t.Fatalf("waits: %+v", got)
+	}
 	r.must(token, "li.lei", lossReport)
 	no := r.must(token, "li.lei", account.ApplyReplacement{Who: atDesk, Old: cardToken(1), Accept: true}).Outcome.Case
 	r.must(token, "li.lei", account.MakeCard{Case: no, Carrier: chip(4, true)})
 	r.holds(token, map[pan.Token]txn.Minor{cardToken(1): 0, cardToken(3): 0, cardToken(4): 500})
+	for range 2 {
+		if got := r.waits(); len(got) != 0 {
+			t.Fatalf("waits still: %+v", got)
+		}
+	}
 }
 
 // What a number holds that somebody else cancelled goes to the living card of its account at

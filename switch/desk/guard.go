@@ -38,8 +38,12 @@ func foreign(e *store.Entry) bool {
 	return e.Mark.Reason != txn.NotFrozen && !e.Mark.Reason.Terminal() && e.Actor != deskActor
 }
 
-// bury tells the document that a number of it is dead.
+// bury tells the document that a number of it is dead. What money it holds may have to wait for
+// a person: see WaitingMoney.
 func (s *Service) bury(ctx context.Context, token, carrier pan.Token, mark txn.Mark) error {
+	if err := s.noteWaiting(ctx, token, carrier); err != nil {
+		return err
+	}
 	out, err := s.commit(ctx, token, account.Command{By: account.Staff{ID: deskActor},
 		Step: account.NumberDied{Carrier: carrier, Cancelled: mark.Reason == txn.Cancelled}})
 	if err == nil && out.Refusal != account.RefusalNone && out.Refusal != account.UnknownCarrier {

@@ -131,7 +131,8 @@ func TestFigures(t *testing.T) {
 	// These come when there is something to count, or after the first look at the store.
 	all += "tapswitch_desk_cases tapswitch_notice_sweep_age_seconds tapswitch_desk_cases_age_seconds " +
 		"tapswitch_list_confirmed_age_seconds tapswitch_foreign_list_stale tapswitch_foreign_list_left_seconds " +
-		"tapswitch_foreign_import_unfinished tapswitch_drill_overdue tapswitch_office_age_seconds"
+		"tapswitch_foreign_import_unfinished tapswitch_drill_overdue tapswitch_office_age_seconds " +
+		"tapswitch_desk_money_waiting"
 	for _, word := range strings.FieldsFunc(string(rules), func(r rune) bool {
 		return r != '_' && (r < 'a' || r > 'z')
 	}) {

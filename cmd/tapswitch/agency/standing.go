@@ -21,8 +21,10 @@ var (
 	unfinishedDesc = describe("foreign_import_unfinished",
 		"1 where the import of another city's list broke off.", "source")
 	foreignDesc = describe("foreign_cards", "Cards that another city's list holds.", "source")
-	drillDesc   = describe("drill_overdue", "1 where a runbook was not drilled in time.", "runbook")
-	officeDesc  = describe("office_age_seconds",
+	moneyDesc   = describe("desk_money_waiting",
+		"Dead numbers that hold money for which a person must act; above 0 is an alarm.")
+	drillDesc  = describe("drill_overdue", "1 where a runbook was not drilled in time.", "runbook")
+	officeDesc = describe("office_age_seconds",
 		"Time since other cities' lists and the drills were looked at.")
 )
 
@@ -31,6 +33,7 @@ type watch struct {
 	mu      sync.Mutex // guards the fields below
 	sources []foreign.Standing
 	drills  []drill.Standing
+	money   int // dead numbers whose money waits for a person
 	at      txn.Millis
 }
 
@@ -50,10 +53,14 @@ func (a *Agency) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	money, err := a.Desk.WaitingMoney(ctx)
+	if err != nil {
+		return err
+	}
 	w := &a.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.sources, w.drills, w.at = sources, drills, a.now()
+	w.sources, w.drills, w.money, w.at = sources, drills, len(money), a.now()
 	return nil
 }
 
@@ -72,6 +79,9 @@ func (w *watch) collect(m *meter) {
 	}
 	for i := range w.drills {
 		m.gauge(drillDesc, truth(w.drills[i].Due <= m.now), w.drills[i].Name)
+	}
+	if w.at != 0 {
+		m.gauge(moneyDesc, float64(w.money))
 	}
 	m.age(officeDesc, w.at)
 }

@@ -27,7 +27,8 @@ func Desk(more ...func(Client) []*cobra.Command) *cobra.Command {
 	c.AddCommand(newCardCommand(&d, replacing()), newCardCommand(&d, renewing()), cancelCommand(&d))
 	c.AddCommand(suspensionCommands(&d)...)
 	c.AddCommand(trustCommands(&d))
-	c.AddCommand(findCommand(&d), queryCommand(&d), casesCommand(&d), figuresCommand(&d))
+	c.AddCommand(findCommand(&d), queryCommand(&d), casesCommand(&d), figuresCommand(&d),
+		waitingCommand(&d))
 	c.AddCommand(freezesCommand(&d), coverageCommand(&d), noticesCommand(&d), noticeCommand(&d))
 	c.AddCommand(partiesCommand(&d), liabilityCommand(&d), judgeCommand(&d))
 	c.AddCommand(receiptCommand(&d), receiptKeysCommand(&d))

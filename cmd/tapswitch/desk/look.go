@@ -189,6 +189,35 @@ func casesCommand(d *client) *cobra.Command {
 	return c
 }
 
+func waitingCommand(d *client) *cobra.Command {
+	return &cobra.Command{
+		Use: "waiting", Short: "Dead numbers that hold money for which a person must act",
+		Long: "Lists numbers that were closed for ever by somebody else than the desk, whose account has\n" +
+			"no card in their place. What they hold goes to the next card that is made for the account\n" +
+			"(tapswitch desk replace), or is paid out when the account is cancelled.",
+		Example: "  tapswitch desk waiting",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var a struct {
+				Waiting []struct {
+					Document, Card, Last4, Since string
+					Balance                      int64
+					Journey                      bool
+				}
+			}
+			return d.show(c, "/v1/desk/waiting", &a, func(p *page) {
+				rows := [][]string{{"SINCE", "CARD", "FEN", "JOURNEY", "TOKEN", "ACCOUNT"}}
+				for i := range a.Waiting {
+					w := &a.Waiting[i]
+					rows = append(rows, []string{moment(w.Since), w.Last4, strconv.FormatInt(w.Balance, 10),
+						yes(w.Journey), w.Card, w.Document})
+				}
+				p.list("MONEY THAT WAITS", "none", rows)
+			})
+		},
+	}
+}
+
 func figuresCommand(d *client) *cobra.Command {
 	return &cobra.Command{
 		Use: "figures", Short: "Open and overdue cases of each outlet, for the supervisor",

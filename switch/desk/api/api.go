@@ -111,6 +111,7 @@ func New(o Options) http.Handler {
 		{"POST /v1/desk/accounts:find", readers, s.find},
 		{"POST /v1/desk/accounts:query", []string{roleDesk, roleSupervisor, roleAuthority}, s.query},
 		{"GET /v1/desk/cases", readers, s.cases},
+		{"GET /v1/desk/waiting", readers, s.waiting},
 		{"GET /v1/desk/cards/{token}/status", readers, s.cardStatus},
 		{"GET /v1/desk/freezes", readers, s.freezes},
 		{"POST /v1/desk/freezes:import", []string{roleDesk, roleAdmin}, s.importFreezes},

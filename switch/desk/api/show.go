@@ -113,6 +113,16 @@ func (s *server) cases(x *call) error {
 	return nil
 }
 
+// waiting serves GET /v1/desk/waiting: dead numbers that hold money for which a person must act.
+func (s *server) waiting(x *call) error {
+	all, err := s.o.Desk.WaitingMoney(x.ctx)
+	if err != nil {
+		return err
+	}
+	x.answer(map[string]any{"waiting": form.Tell(all)})
+	return nil
+}
+
 // clock is one party's clock of a notice.
 type clock struct {
 	Party      string `json:"party"`
