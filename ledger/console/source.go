@@ -247,7 +247,9 @@ type Break struct {
 	// Evidence led to the cause.
 	Evidence     []string
 	Ours, Theirs []Field
-	History      []BreakEvent
+	// Claim is what a terminal or operator says, where it was asked.
+	Claim   []Field
+	History []BreakEvent
 }
 
 // Field is a named value of one side.

@@ -24,6 +24,7 @@ const (
 	OursOnly   Difference = "ours_only"   // they do not have it
 	TheirsOnly Difference = "theirs_only" // we do not have it
 	HeldLine   Difference = "unreadable"  // a line that its layout holds back
+	OtherClaim Difference = "claim"       // a terminal or operator claims totals that no row explains
 )
 
 // Cause is why, as far as the rows show it.
@@ -85,16 +86,20 @@ type Break struct {
 	Owner  string           `json:"owner,omitempty"`
 }
 
-// row returns the row of ours, or of theirs where there is none.
-func (b *Break) row() *Row {
-	if b.Ours != nil {
+// Row returns the row of ours, or of theirs where there is none, or the claim of a difference of
+// totals: its terminal, its batch and what it claims in all.
+func (b *Break) Row() *Row {
+	switch {
+	case b.Ours != nil:
 		return b.Ours
+	case b.Theirs != nil:
+		return b.Theirs
 	}
-	return b.Theirs
+	return b.Claim
 }
 
 // Currency is that of the rows.
-func (b *Break) Currency() txn.Currency { return b.row().Currency }
+func (b *Break) Currency() txn.Currency { return b.Row().Currency }
 
 // Carried are the breaks of earlier runs whose rows this one is made of.
 func (b *Break) Carried() (ids []string) {
@@ -116,7 +121,7 @@ func sortBreaks(plan *Plan, all []*Break) error {
 		if c := cmp.Compare(a.Difference, b.Difference); c != 0 {
 			return c
 		}
-		return byPlace(a.row(), b.row())
+		return byPlace(a.Row(), b.Row())
 	})
 	seen := map[string]int{}
 	for _, b := range all {
@@ -129,8 +134,13 @@ func sortBreaks(plan *Plan, all []*Break) error {
 			return fmt.Errorf("break of %s: %w", b.Where, err)
 		}
 		seen[string(text)]++
-		sum := sha256.Sum256(fmt.Appendf(text, "#%d", seen[string(text)]))
-		b.ID = hex.EncodeToString(sum[:8])
+		b.ID = idOf(fmt.Appendf(text, "#%d", seen[string(text)]))
 	}
 	return nil
+}
+
+// idOf is the id of what a break is about.
+func idOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8])
 }

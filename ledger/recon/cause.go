@@ -277,7 +277,7 @@ func (j *judge) absent(k *kase, say sayer) Cause {
 // batchAbsent: the other side has nothing of a batch of several rows.
 func (j *judge) batchAbsent(f *finding, say sayer) bool {
 	b := f.batch
-	if b == nil || b.seen[f.side.Other()] > 0 || b.left[f.side] < b.seen[f.side] ||
+	if b == nil || b.seen[f.side.Other()] > 0 || b.left[f.side]+b.undone[f.side] < b.seen[f.side] ||
 		b.left[f.side] < int64(j.q.plan.BatchMin) {
 		return false
 	}

@@ -14,6 +14,9 @@
 // pair that differs is a break; but a side that does not list free rides lacks nothing, so one
 // that only the other side has is counted and is none.
 //
+// A claim of totals is held against the rows of its batch. One that no row explains is a break of
+// its own, "claim", to be worked on like the others; nothing of it is carried into the next run.
+//
 // Everything here is pure: no disk, network, clock or goroutine, and the same rows give the
 // same result in whatever order partitions are looked at. A Matcher and an Inquiry belong to
 // one goroutine, but each side of an Inquiry may be shown its rows by a goroutine of its own.

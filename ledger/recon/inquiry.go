@@ -49,6 +49,38 @@ type batch struct {
 	terminal, number string
 	seen, left       [2]int64
 	sum              [2]int64
+	undone           [2]int64 // of those seen: cancelled within their side
+}
+
+// UndoneMax bounds the batches whose cancelled rows are counted, a batch that is not counted is
+// not said to be missing.
+const UndoneMax = 1 << 20
+
+// Undone counts the rows that were cancelled within their own side, by batch: a batch that
+// arrived nowhere is missing also where one of its sales was taken back. The zero value is ready.
+// Not safe for concurrent use.
+type Undone struct {
+	byBatch map[string][2]int64
+	key     []byte
+}
+
+// Count adds rows of one side.
+func (u *Undone) Count(side Side, rows []*Row) {
+	if u.byBatch == nil {
+		u.byBatch = map[string][2]int64{}
+	}
+	for _, r := range rows {
+		if r.Text[Terminal] == "" || r.Free() {
+			continue
+		}
+		u.key = batchKey(u.key[:0], r)
+		n, known := u.byBatch[string(u.key)]
+		if !known && len(u.byBatch) == UndoneMax {
+			continue
+		}
+		n[side]++
+		u.byBatch[string(u.key)] = n
+	}
 }
 
 type sideIndex struct {
@@ -68,6 +100,8 @@ type Facts struct {
 	Names [2][]string
 	// Left are the rows that nothing matched, in order of place.
 	Left [2][]*Row
+	// Undone are the rows that were cancelled, nil for none.
+	Undone *Undone
 }
 
 // NewInquiry begins with the rows that are left.
@@ -82,6 +116,11 @@ func NewInquiry(f Facts) *Inquiry {
 			left: map[Place]bool{}, rows: make([]int64, len(f.Names[side]))}
 		for _, r := range f.Left[side] {
 			q.enter(Side(side), r)
+		}
+	}
+	if f.Undone != nil {
+		for key, b := range q.batches {
+			b.undone = f.Undone.byBatch[key]
 		}
 	}
 	return q

@@ -126,8 +126,10 @@ func (b *Breaks) show(i *book.Item) (*console.Break, error) {
 	s := &console.Break{ID: i.ID, State: string(i.Standing), Kind: string(i.Difference), Cause: string(i.Cause),
 		Side: "both", Counterparty: i.Plan, Date: i.Opened, Amount: i.Gap, Currency: uint16(i.Currency()), AgeDays: age,
 		Owner: i.Owner, Resolution: i.Resolution, Evidence: i.Evidence,
-		Ours: fields(i.Ours), Theirs: fields(i.Theirs)}
+		Ours: fields(i.Ours), Theirs: fields(i.Theirs), Claim: fields(i.Claim)}
 	switch {
+	case i.Ours == nil && i.Theirs == nil:
+		s.Side = "claims"
 	case i.Theirs == nil:
 		s.Side = "ours"
 	case i.Ours == nil:

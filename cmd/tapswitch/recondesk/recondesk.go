@@ -103,7 +103,8 @@ func runCommand(ledger Ledger) *cobra.Command {
 		Use: "run", Short: "Reconcile one business date with one counterparty",
 		Long: "Matches the ledger's records of a date, and what earlier runs left open, with a " +
 			"counterparty's files by the rules of a plan. Files of operators (--third) and totals of " +
-			"terminals (--claims, --batches) say which of three disagrees. Files are named " +
+			"terminals (--claims, --batches) say which of three disagrees; totals that no row explains are " +
+			"breaks too. Files are named " +
 			"LAYOUT:FILE. The report goes to --out; breaks are kept in --book, which is the console's, " +
 			"unless it is a dry run. " +
 			"The same input gives the same bytes. Exit code 6 when there are breaks.",

@@ -142,7 +142,7 @@ func (s *State) open(e *event, r *Run) error {
 	if err := json.Unmarshal(e.Body, &b); err != nil {
 		return err
 	}
-	if b.Ours == nil && b.Theirs == nil {
+	if b.Row() == nil {
 		return fmt.Errorf("break %s has no row", b.ID)
 	}
 	item := s.items[b.ID]

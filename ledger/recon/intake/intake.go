@@ -135,14 +135,23 @@ var ErrBatches = errors.New("not a list of batches")
 
 // batchDoc is what the switch tells of a batch, as /bank/batches gives it.
 type batchDoc struct {
-	Terminal string `json:"terminal"`
-	Number   uint32 `json:"batch"`
-	Theirs   struct {
-		DebitAmount  int64 `json:"debit_amount"`
-		DebitCount   int64 `json:"debit_count"`
-		CreditAmount int64 `json:"credit_amount"`
-		CreditCount  int64 `json:"credit_count"`
-	} `json:"terminal_totals"`
+	Terminal string     `json:"terminal"`
+	Number   uint32     `json:"batch"`
+	Settled  txn.Millis `json:"settled_at"`
+	Theirs   sumsDoc    `json:"terminal_totals"`
+	Ours     *sumsDoc   `json:"ledger_totals"`
+}
+
+type sumsDoc struct {
+	DebitAmount  int64 `json:"debit_amount"`
+	DebitCount   int64 `json:"debit_count"`
+	CreditAmount int64 `json:"credit_amount"`
+	CreditCount  int64 `json:"credit_count"`
+}
+
+func (s *sumsDoc) tally() recon.Tally {
+	return recon.Tally{Debits: s.DebitCount, Debit: s.DebitAmount, Credits: s.CreditCount,
+		Credit: s.CreditAmount}
 }
 
 // Batches reads what terminals claimed in their settlements (0500), from the switch's list of
@@ -168,9 +177,13 @@ func Batches(in io.Reader, suffix string) ([]recon.Claim, error) {
 		if d.Terminal == "" || min(t.DebitAmount, t.DebitCount, t.CreditAmount, t.CreditCount) < 0 {
 			return nil, fmt.Errorf("%w: entry %d has no terminal or a total below zero", ErrBatches, i+1)
 		}
-		claims = append(claims, recon.Claim{Terminal: strings.TrimSuffix(d.Terminal, suffix),
-			Batch: number(d.Number), Tally: recon.Tally{Debits: t.DebitCount, Debit: t.DebitAmount,
-				Credits: t.CreditCount, Credit: t.CreditAmount}})
+		claim := recon.Claim{Terminal: strings.TrimSuffix(d.Terminal, suffix), Batch: number(d.Number),
+			Tally: t.tally()}
+		if d.Ours != nil && d.Settled > 0 {
+			known := d.Ours.tally()
+			claim.Settled, claim.Known = d.Settled, &known
+		}
+		claims = append(claims, claim)
 	}
 	return claims, nil
 }

@@ -125,6 +125,13 @@ func TestBatches(t *testing.T) {
 		Tally: recon.Tally{Debits: 2, Debit: 500, Credits: 1, Credit: 50}}) {
 		t.Errorf("%+v %v", claims, err)
 	}
+	claims, err = intake.Batches(strings.NewReader(`[{"terminal":"T1","batch":7,"settled_at":5,
+		"terminal_totals":{"debit_amount":500,"debit_count":2},
+		"ledger_totals":{"debit_amount":300,"debit_count":1,"credit_amount":40,"credit_count":3}}]`), "")
+	want := recon.Tally{Debits: 1, Debit: 300, Credits: 3, Credit: 40}
+	if err != nil || claims[0].Settled != 5 || claims[0].Known == nil || *claims[0].Known != want {
+		t.Errorf("what the store had: %+v %v", claims, err)
+	}
 	for _, text := range []string{"", "{}", `[{"batch":1}]`,
 		`[{"terminal":"T","terminal_totals":{"debit_count":-1}}]`} {
 		if _, err := intake.Batches(strings.NewReader(text), ""); !errors.Is(err, intake.ErrBatches) {

@@ -216,6 +216,12 @@ func (t *tally) matched(ours, theirs []*recon.Row) {
 		}
 		t.mu.Unlock()
 	}
+	if cancelled {
+		t.mu.Lock()
+		t.undone.Count(recon.Ours, ours)
+		t.undone.Count(recon.Theirs, theirs)
+		t.mu.Unlock()
+	}
 	t.sums.Ours += int64(len(ours))
 	t.sums.Theirs += int64(len(theirs))
 }
@@ -253,7 +259,8 @@ func (r *running) conclude(ctx context.Context, left [2][]*recon.Row) error {
 		}
 		left[side] = append(left[side], r.held[side]...)
 	}
-	q := recon.NewInquiry(recon.Facts{Plan: r.Plan, Day: r.Day, Names: r.names, Left: left})
+	q := recon.NewInquiry(recon.Facts{Plan: r.Plan, Day: r.Day, Names: r.names, Left: left,
+		Undone: &r.undone})
 	if err := r.show(ctx, q); err != nil {
 		return err
 	}
@@ -265,12 +272,16 @@ func (r *running) conclude(ctx context.Context, left [2][]*recon.Row) error {
 		r.result.Sides[side].Left -= free
 		r.result.Sides[side].Free += free
 	}
-	r.result.Breaks = append(r.result.Breaks, breaks...)
 	for _, b := range breaks {
 		if err := r.accounts.Break(b); err != nil {
 			return err
 		}
 	}
+	claims, err := r.accounts.Breaks(r.Plan, r.Day)
+	if err != nil {
+		return err
+	}
+	r.result.Breaks = append(append(r.result.Breaks, breaks...), claims...)
 	r.result.Accounts = r.accounts.All()
 	return nil
 }

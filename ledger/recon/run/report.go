@@ -142,10 +142,7 @@ var breakHeader = []string{"id", "difference", "cause", "odd", "gap_minor", "our
 	"service_time_utc", "date_ours", "date_theirs", "opened", "owner", "where", "evidence"}
 
 func breakLine(b *recon.Break) []string {
-	row := b.Ours
-	if row == nil {
-		row = b.Theirs
-	}
+	row := b.Row()
 	at := ""
 	if row.At != 0 {
 		at = row.At.Time().Format("2006-01-02T15:04:05.000Z")

@@ -163,6 +163,7 @@ type running struct {
 	accounts *recon.Accounts
 	sums     []RuleSums
 	closed   []Closing
+	undone   recon.Undone
 }
 
 // spill creates a spill file of the run.

@@ -161,14 +161,11 @@ func TestThreeSides(t *testing.T) {
 	})
 	odd := map[string]recon.Party{}
 	for _, b := range res.Breaks {
-		r := b.Ours
-		if r == nil {
-			r = b.Theirs
-		}
-		odd[r.Text[recon.RRN]] = b.Odd
+		odd[b.Row().Text[recon.RRN]+string(b.Difference)] = b.Odd
 	}
-	if want := (map[string]recon.Party{"b": recon.Ledger, "c": recon.Counterparty,
-		"d": recon.Ledger, "e": recon.Everyone}); !maps.Equal(odd, want) {
+	if want := (map[string]recon.Party{"bamount": recon.Ledger, "cours_only": recon.Counterparty,
+		"dours_only": recon.Ledger, "etheirs_only": recon.Everyone,
+		"claim": recon.Everyone}); !maps.Equal(odd, want) {
 		t.Errorf("%v, want %v", odd, want)
 	}
 	for i, want := range []recon.Party{recon.Ledger, recon.Counterparty, recon.Everyone,
@@ -266,6 +263,36 @@ func TestOptions(t *testing.T) {
 		change(&o)
 		if _, err := run.Run(context.Background(), o); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A batch of which nothing arrived is missing also where one of its sales was taken back, and not
+// where one of them matched.
+func TestMissingBatchWithASaleThatWasUndone(t *testing.T) {
+	sale := func(rrn, chain string, amount int64) recon.Row {
+		r := row("T1", rrn, amount)
+		r.Text[recon.Batch], r.Text[recon.Chain] = "000007", chain
+		return r
+	}
+	ours := []recon.Row{sale("a", "1", 100), sale("b", "2", 100), sale("c", "3", 100), sale("d", "4", 50),
+		sale("e", "4", -50)}
+	for name, tt := range map[string]struct {
+		theirs []recon.Row
+		cause  recon.Cause
+		breaks int
+	}{"missing": {nil, recon.MissingBatch, 3}, "in part": {[]recon.Row{row("T1", "a", 100)}, recon.Unknown, 2}} {
+		plan := plant.Plan()
+		plan.Rules = append([]recon.Rule{{Name: "undone", Key: []recon.Field{recon.Chain},
+			Shape: recon.Cancel}}, plan.Rules...)
+		res := reconcile(t, plan, ours, tt.theirs, nil)
+		for _, b := range res.Breaks {
+			if b.Cause != tt.cause {
+				t.Errorf("%s: %s is %s", name, b.Where, b.Cause)
+			}
+		}
+		if len(res.Breaks) != tt.breaks || res.Sides[0].Cancelled != 2 {
+			t.Errorf("%s: %d breaks, %+v", name, len(res.Breaks), res.Sides[0])
 		}
 	}
 }
