@@ -80,7 +80,7 @@ func TestE2EDeskCommands(t *testing.T) {
 	}
 	d.as(first, 0, long.String(), "desk", "import", "-", "--dry-run").expect(t, "100000 lines")
 	d.as(first, 0, long.String(), "desk", "import", "-").expect(t, "100000 lines, 100000 frozen")
-	for _, args := range [][]string{{"steps"}, {"cases"}, {"waiting"}, {"figures"}, {"freezes"}, {"coverage"},
+	for _, args := range [][]string{{"steps"}, {"cases"}, {"waiting"}, {"outlets"}, {"figures"}, {"freezes"}, {"coverage"},
 		{"notices"},
 		{"parties"}, {"liability"}, {"judge"}, {"query", "--account", account}} {
 		d.as(first, 0, "", append([]string{"desk"}, args...)...)

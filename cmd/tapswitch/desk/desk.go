@@ -28,7 +28,7 @@ func Desk(more ...func(Client) []*cobra.Command) *cobra.Command {
 	c.AddCommand(suspensionCommands(&d)...)
 	c.AddCommand(trustCommands(&d))
 	c.AddCommand(findCommand(&d), queryCommand(&d), casesCommand(&d), figuresCommand(&d),
-		waitingCommand(&d))
+		waitingCommand(&d), outletsCommand(&d))
 	c.AddCommand(freezesCommand(&d), coverageCommand(&d), noticesCommand(&d), noticeCommand(&d))
 	c.AddCommand(partiesCommand(&d), liabilityCommand(&d), judgeCommand(&d))
 	c.AddCommand(receiptCommand(&d), receiptKeysCommand(&d))

@@ -83,7 +83,11 @@ func (s *server) wish(x *call) (*wish, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.wishOf(body)
+	w, err := s.wishOf(body)
+	if err != nil {
+		return nil, err
+	}
+	return w, s.serves(x, "outlet", w.Outlet)
 }
 
 // wishOf reads a command. One without an id gets one, which the answer tells: only a command
@@ -183,6 +187,9 @@ func (s *server) command(x *call) error {
 		if err := s.fill(step, w.with); err != nil {
 			return err
 		}
+	}
+	if err := s.serves(x, "with.outlet", outletOf(value(step))); err != nil {
+		return err
 	}
 	token, doc, err := s.target(x, w)
 	if err != nil {
@@ -313,6 +320,9 @@ func (s *server) bulk(x *call) error {
 	if len(list.People) == 0 || len(list.People) > bulkMax {
 		return refuse(http.StatusBadRequest, "people_count", "a list has 1 to 5000 people", "名单应为1至5000人")
 	}
+	if err := s.serves(x, "outlet", list.Outlet); err != nil {
+		return err
+	}
 	results := make([]map[string]any, len(list.People))
 	opened, failed := 0, 0
 	for i, person := range list.People {
@@ -340,6 +350,9 @@ func (s *server) enrolOne(x *call, person []byte, unit, outlet string, dry bool)
 	}
 	w, err := s.wishOf(person)
 	if err != nil {
+		return fail(err)
+	}
+	if err := s.serves(x, "outlet", w.Outlet); err != nil {
 		return fail(err)
 	}
 	token, step, err := s.opening(x, w)

@@ -27,7 +27,7 @@ type route struct {
 func (s *server) mountSharing() {
 	admin := []string{roleAdmin}
 	readers := []string{roleDesk, roleConfirm, roleFinance, roleViewer, roleSupervisor, roleAdmin}
-	var routes []route
+	routes := s.outletRoutes()
 	if s.o.Share != nil {
 		routes = append(routes, []route{
 			{"GET /v1/desk/consumers", readers, s.consumers},

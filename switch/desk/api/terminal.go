@@ -1,6 +1,9 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,6 +12,7 @@ import (
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/crypto/receipt"
 	"github.com/tapswitch/tapswitch/switch/desk"
+	"github.com/tapswitch/tapswitch/switch/scheme"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -61,10 +65,33 @@ func sound(o txn.Outcome) string {
 	return "refused"
 }
 
+// published is the list of services with the outlets where they are done.
+type published struct {
+	scheme.ServiceList
+	Outlets []desk.Outlet `json:"outlets"`
+}
+
 // services serves GET /public/services: the published list with conditions, steps and time
 // limits (ZZ7, SY9, ZS14), by its version.
 func (s *server) services(x *call) error {
-	list := s.o.Policy.ServiceList()
+	list := published{ServiceList: s.o.Policy.ServiceList(), Outlets: []desk.Outlet{}}
+	all, err := s.o.Desk.Outlets(x.ctx)
+	if err != nil {
+		return err
+	}
+	for _, o := range all {
+		if !o.Closed {
+			list.Outlets = append(list.Outlets, o)
+		}
+	}
+	if len(list.Outlets) > 0 {
+		text, err := json.Marshal(list)
+		if err != nil {
+			return fmt.Errorf("list of services: %w", err)
+		}
+		sum := sha256.Sum256(text)
+		list.Version = hex.EncodeToString(sum[:8])
+	}
 	tag := `"` + list.Version + `"`
 	x.w.Header().Set("Etag", tag)
 	if x.r.Header.Get("If-None-Match") == tag {
