@@ -39,7 +39,7 @@ func (n *node) startDesk(ctx context.Context) error {
 		return err
 	}
 	o := agency.Options{City: c.Desk.City, Store: n.hot, Engine: n.engine, Works: n.works, Tokenizer: tokenizer,
-		PlainHTTP: c.Desk.PlainHTTP, JudgeEvery: c.Desk.JudgeEvery, Now: n.clock.now, Log: n.log}
+		PlainHTTP: c.Desk.PlainHTTP, JudgeEvery: c.Desk.JudgeEvery, DataDir: c.DataDir, Now: n.clock.now, Log: n.log}
 	if o.NoticeKey, err = key("notice", c.Keys.NoticeFile, "notice.key"); err != nil {
 		return err
 	}

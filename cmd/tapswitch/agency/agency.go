@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -56,8 +57,11 @@ type Options struct {
 	PlainHTTP bool
 	// JudgeEvery is how often the ledger is looked through for what lost cards were used for.
 	JudgeEvery time.Duration
-	Now        func() txn.Millis
-	Log        *slog.Logger
+	// DataDir is the node's directory. The history of the lists is kept below it, so that gates
+	// go on with deltas after a restart.
+	DataDir string
+	Now     func() txn.Millis
+	Log     *slog.Logger
 }
 
 // Agency is the running part.
@@ -193,6 +197,14 @@ func (t topics) Publish(ctx context.Context, topic string, m notice.Message) err
 	return t.p.Publish(ctx, topic, feed.Message{Key: m.Card[:], Body: m.Body, Headers: headers})
 }
 
+// historyDir is where the history of the lists is kept; none without a directory of the node.
+func (o *Options) historyDir() string {
+	if o.DataDir == "" {
+		return ""
+	}
+	return filepath.Join(o.DataDir, "lists")
+}
+
 func (a *Agency) startLists(ctx context.Context, o *Options) error {
 	report := func(err error) { o.Log.Warn("lists for gates", "error", err) }
 	now := func() time.Time { return o.Now().Time() }
@@ -201,7 +213,7 @@ func (a *Agency) startLists(ctx context.Context, o *Options) error {
 	var err error
 	a.Lists, err = list.NewPublisher(list.Options{Source: o.Store, Registry: o.Store, Scheme: a.Policy.City,
 		KeyID: "token-1", Scopes: []txn.App{txn.AppTransit, txn.AppPurse}, Signer: a.Signer, // in memory: sent without a copy
-		Published: a.Tracker.Published, Now: now, Report: report})
+		HistoryDir: o.historyDir(), Published: a.Tracker.Published, Now: now, Report: report})
 	if err != nil {
 		return err
 	}

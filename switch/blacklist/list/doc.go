@@ -86,19 +86,24 @@
 // # Limits, memory, durability
 //
 // A list has at most 16 million cards. The publisher holds 18 bytes a frozen card, the
-// changes of the last 100,000 epochs (at most 2 million), and the newest full file of each
-// format that was asked for, unless it has a directory for them. Everything is safe for
-// concurrent use. Nothing but the last epoch is durable; what the devices hold is saved every
-// minute and marked as restored after a start; which epochs are followed is saved at once. The
-// package starts no goroutine; who calls Run owns it.
+// changes of the last 100,000 epochs (at most 2 million, and of 96 hours), and the newest full
+// file of each format that was asked for, unless it has a directory for them. Everything is safe
+// for concurrent use. What the devices hold is saved every minute and marked as restored after a
+// start; which epochs are followed is saved at once. The package starts no goroutine; who calls
+// Run owns it.
 //
-// So the changes that deltas are made from begin anew with the process: a delta from an epoch
-// of the process before is 410, and each gate takes one full file after a restart or failover,
-// of 16 or 8 bytes a card, or of about 1.13 or 2.25 for a filter. With 3 million cards that is
-// 48, 24, 3.4 or 6.8 MB a gate; a thousand gates take 48 GB of the widest, six and a half
-// minutes of a line of 1 Gbit/s. The store tells what a card is marked as now and not what it
-// was, so that the way from the last epoch of before to the first one of now is known for sure
-// only if nothing changed between: a delta that guessed would fail the check of the gate.
+// With Options.HistoryDir deltas outlive the process, kill -9 and power cuts included: each
+// epoch is in a file before a gate can see it, and synced right after. The file holds 18 bytes a
+// card and 24 a change, and is made anew when it has grown beyond twice its first length and
+// 64 MB. A process that starts makes the list of the last epoch from it, proves it by count and
+// checks, and publishes the difference to what the store says now; nothing has to be known of
+// the time between, and a store restored from an older copy is one more difference. The registry
+// names the process that made the last epoch. Where that is not the file's, because another node
+// took over, or the file or the registry is of another store or time, all of the file is dropped,
+// and epochs of before are refused (410). What a torn or changed file still says for sure is
+// used, the rest refused in the same way. On a full disk the file is given up and tried again
+// each minute. Without a file each gate takes one full file after a start, of 16 or 8 bytes a
+// card, or about 1.13 or 2.25 for a filter.
 //
 // It freezes and releases nothing, keeps no card numbers, authenticates nobody (its caller
 // does), and does not say who is liable.

@@ -358,8 +358,8 @@ func (p *Publisher) compose(k deltaKey, to Epoch) ([]byte, error) {
 	i, known := p.history.find(k.from)
 	oldest := p.history.states[0].epoch
 	switch {
-	case !ok || k.from < oldest:
-		p.mu.RUnlock()
+	case !ok || k.from < oldest || !known && k.from < p.began:
+		p.mu.RUnlock() // made by another process, if ever
 		return nil, fmt.Errorf("%w: epoch %d, the oldest is %d", ErrTooOld, k.from, oldest)
 	case !known || k.from > to:
 		p.mu.RUnlock()

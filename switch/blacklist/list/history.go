@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/store"
@@ -52,6 +53,7 @@ type state struct {
 type history struct {
 	states            []state
 	epochsMax, opsMax int
+	ageMax            time.Duration
 }
 
 // push appends an epoch and drops the oldest beyond the limits; the last one stays.
@@ -60,9 +62,9 @@ func (h *history) push(s state) {
 		s.total = h.states[n-1].total + len(s.ops)
 	}
 	h.states = append(h.states, s)
-	drop := 0
+	drop, before := 0, s.at-txn.Millis(h.ageMax.Milliseconds())
 	for drop < len(h.states)-1 && (len(h.states)-drop > h.epochsMax ||
-		s.total-h.states[drop].total > h.opsMax) {
+		s.total-h.states[drop].total > h.opsMax || h.states[drop].at < before) {
 		drop++
 	}
 	if drop == 0 {

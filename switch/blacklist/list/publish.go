@@ -22,11 +22,12 @@ type record struct {
 	epoch Epoch
 	at    txn.Millis
 	tails [txn.BucketCount]store.ListSeq
+	by    processID // who made the epoch; zero before version 2
 }
 
 const (
-	recordVersion = 1
-	recordSize    = 1 + 8 + 8 + 8*txn.BucketCount
+	recordVersion = 2
+	recordSize    = 1 + 8 + 8 + 8*txn.BucketCount // of version 1, which ends here
 )
 
 func (r record) append(dst []byte) []byte {
@@ -36,13 +37,17 @@ func (r record) append(dst []byte) []byte {
 	for _, t := range r.tails {
 		dst = binary.BigEndian.AppendUint64(dst, uint64(t))
 	}
-	return dst
+	return append(dst, r.by[:]...)
 }
 
 // readRecord reads a value of the registry. One that cannot be read counts as lost: the
 // clock and the other witnesses then give the number.
 func readRecord(b []byte) (r record, ok bool) {
-	if len(b) != recordSize || b[0] != recordVersion {
+	switch {
+	case len(b) == recordSize && b[0] == 1:
+	case len(b) == recordSize+len(r.by) && b[0] == recordVersion:
+		copy(r.by[:], b[recordSize:])
+	default:
 		return r, false
 	}
 	r.epoch = Epoch(binary.BigEndian.Uint64(b[1:]))
@@ -80,6 +85,7 @@ func (p *Publisher) start(ctx context.Context) error {
 		return err
 	}
 	p.started, p.recovery, p.doubt = true, r, true
+	p.recall(r)
 	return nil
 }
 
@@ -205,7 +211,7 @@ func (p *Publisher) snapshot(ctx context.Context, b txn.Bucket) error {
 // the next Step tries with what the source says then.
 func (p *Publisher) publish(ctx context.Context) error {
 	now := p.o.Now()
-	next := record{epoch: p.next(), at: txn.MillisOf(now)}
+	next := record{epoch: p.next(), at: txn.MillisOf(now), by: p.past.id}
 	for b := range p.follow {
 		next.tails[b] = p.follow[b].applied
 	}
@@ -222,6 +228,9 @@ func (p *Publisher) publish(ctx context.Context) error {
 	p.version++
 	p.last, p.lastAt, p.doubt = next.epoch, now, false
 	p.become(next)
+	if err := p.past.settle(&p.history, &p.master); err != nil {
+		p.o.Report(err) // the epoch is published all the same
+	}
 	return nil
 }
 
@@ -245,20 +254,27 @@ func (p *Publisher) become(r record) {
 	ops := p.takeOver()
 	s := state{epoch: r.epoch, at: r.at, ops: ops}
 	if n := len(p.history.states); n == 0 {
-		s.summaries, s.ops = p.summaries(), nil
+		s.summaries, s.ops = p.master.summaries(p.o.Scopes), nil
 	} else {
 		for i, app := range p.o.Scopes {
 			s.summaries = append(s.summaries, p.history.states[n-1].summaries[i].after(ops, app))
 		}
 	}
 	freezes := gained(s.ops, p.o.Scopes)
-	first := len(p.history.states) == 0
+	first := p.view.Load() == nil
+	if first {
+		p.began = r.epoch
+		p.prove(&s)
+	}
 	p.history.push(s)
 	for b := range txn.Bucket(txn.BucketCount) {
 		p.note(b, r, first)
 	}
 	p.mu.Unlock()
 
+	if err := p.past.add(&p.history); err != nil {
+		p.o.Report(err)
+	}
 	p.o.Published(Publication{Epoch: r.epoch, At: r.at, Freezes: freezes})
 	v := &view{epoch: r.epoch, at: r.at, changed: make(chan struct{}),
 		deltas: map[deltaKey]*deltaFile{}, currents: map[txn.App]*currentFile{}}
@@ -332,14 +348,16 @@ func (c *content) fill(fresh []entry) {
 	}
 }
 
-// summaries adds up the whole content, for the first epoch.
-func (p *Publisher) summaries() []summary {
-	all := make([]summary, len(p.o.Scopes))
-	for i, app := range p.o.Scopes {
-		tokens := p.master.tokens(app, 0)
-		all[i] = summary{uint64(len(tokens)), checkOf(tokens)}
+// prove drops what was recalled of the process before if it does not lead to what the store
+// says: then, deltas begin anew.
+func (p *Publisher) prove(s *state) {
+	sums := p.master.summaries(p.o.Scopes)
+	if slices.Equal(s.summaries, sums) {
+		return
 	}
-	return all
+	p.o.Report(fmt.Errorf("%w: the history does not lead to the list of epoch %d and is dropped",
+		ErrDamaged, s.epoch))
+	s.summaries, s.ops, p.history.states = sums, nil, nil
 }
 
 // note enters the epoch into the index where the bucket has moved. With the first epoch,

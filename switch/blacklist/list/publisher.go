@@ -40,6 +40,12 @@ const (
 	pendingMax = 200_000
 	// DeltaMax is the most changes that one delta is made from; a full file is shorter work.
 	DeltaMax = 1 << 18
+	// HistoryEpochsMax, HistoryChangesMax and HistoryAgeMax are the defaults of what deltas are
+	// made from: a day of an epoch a second, 48 MB in memory and on disk, and a long weekend, after
+	// which a gate that was away takes a full file.
+	HistoryEpochsMax  = 100_000
+	HistoryChangesMax = 2_000_000
+	HistoryAgeMax     = 96 * time.Hour
 	// deltaBytesMax bounds the deltas that are kept for the current epoch; more are made
 	// again for each request.
 	deltaBytesMax = 64 << 20
@@ -81,9 +87,15 @@ type Options struct {
 	Interval, Poll time.Duration
 	// FullEvery is how old a full file may get before it is made anew; 0 for 10 minutes.
 	FullEvery time.Duration
-	// HistoryEpochs and HistoryChanges bound what deltas are made from; 0 for 100,000 epochs
-	// (a day of one a second) and 2 million changes (48 MB).
+	// HistoryEpochs and HistoryChanges bound what deltas are made from; 0 for HistoryEpochsMax
+	// and HistoryChangesMax.
 	HistoryEpochs, HistoryChanges int
+	// HistoryAge is the age at which an epoch is dropped from them; 0 for HistoryAgeMax.
+	HistoryAge time.Duration
+	// HistoryDir is a directory of the publisher's own where the history outlives the process, so
+	// that a gate gets a delta from an epoch of the process before; "" forgets it, and each gate
+	// takes a full file after a restart. It may be lost. It holds tokens, as the store does.
+	HistoryDir string
 	// CallMax bounds a call to source or registry, SnapshotMax one of a bucket's snapshot; 0
 	// for 1 s and 30 s.
 	CallMax, SnapshotMax time.Duration
@@ -126,11 +138,13 @@ type Publisher struct {
 	lastAt   time.Time
 	recovery record // what the process before published last
 	doubt    bool   // a new epoch is needed though nothing changed
+	past     past   // keeps the history for the next process
 
 	mu      sync.RWMutex // guards the content at the current epoch
 	master  master
 	history history
 	index   index
+	began   Epoch // the first epoch of this process
 }
 
 // follower is where one bucket stands.
@@ -184,7 +198,10 @@ func NewPublisher(o Options) (*Publisher, error) {
 		return nil, fmt.Errorf("list: interval %v, want %v to %v", o.Interval, IntervalMin, IntervalMax)
 	}
 	p := &Publisher{o: o, wake: make(chan struct{}, 1),
-		history: history{epochsMax: o.HistoryEpochs, opsMax: o.HistoryChanges}}
+		history: history{epochsMax: o.HistoryEpochs, opsMax: o.HistoryChanges, ageMax: o.HistoryAge}}
+	if err := p.past.init(&o); err != nil {
+		return nil, err
+	}
 	p.fulls.init(o.Dir)
 	last, err := p.fulls.sweep()
 	if err != nil {
@@ -200,8 +217,9 @@ func (o *Options) defaults() {
 	o.FullEvery = cmp.Or(o.FullEvery, 10*time.Minute)
 	o.CallMax = cmp.Or(o.CallMax, time.Second)
 	o.SnapshotMax = cmp.Or(o.SnapshotMax, 30*time.Second)
-	o.HistoryEpochs = cmp.Or(o.HistoryEpochs, 100_000)
-	o.HistoryChanges = cmp.Or(o.HistoryChanges, 2_000_000)
+	o.HistoryEpochs = cmp.Or(o.HistoryEpochs, HistoryEpochsMax)
+	o.HistoryChanges = cmp.Or(o.HistoryChanges, HistoryChangesMax)
+	o.HistoryAge = cmp.Or(o.HistoryAge, HistoryAgeMax)
 	if len(o.Scopes) == 0 {
 		o.Scopes = []txn.App{txn.AppTransit}
 	}
