@@ -448,6 +448,9 @@ func checkRecord(
 		Postings: rec.Postings, EntryStation: rec.EntryStation, EntryAt: rec.EntryAt,
 		Listing: rec.Listing, Liability: rec.Liability,
 	}
+	if r.Kind.IsTap() {
+		want.Original = rec.Original // of a told end: the end that was known
+	}
 	want.Mode, want.Business = rec.Mode, rec.Business // of a ride whose last tap names none
 	if d.LeaseEnded {
 		want.Reason = txn.LeaseEnded

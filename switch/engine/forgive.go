@@ -26,8 +26,11 @@ func (d *decider) forgive() txn.Reason {
 		return reason
 	}
 	d.cause(causeGrace, d.r.Amount)
-	if mine {
-		s.DropIncomplete()
+	if mine || s.HasPast() {
+		if mine {
+			s.DropIncomplete()
+		}
+		s.DropPast() // nothing of it is given back twice
 		d.storeRides(&s)
 	}
 	d.forgiveUndone()
@@ -87,8 +90,11 @@ func (d *decider) forgiveUndone() {
 		d.out.Next.DropUndo()
 		return
 	}
-	if d.isForgiven(&s) {
-		s.DropIncomplete()
+	if forgiven := d.isForgiven(&s); forgiven || s.HasPast() {
+		if forgiven {
+			s.DropIncomplete()
+		}
+		s.DropPast()
 		u.Rides = s.Append(nil)
 	}
 }

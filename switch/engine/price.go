@@ -74,17 +74,20 @@ func (d *decider) keepRides(s *price.State) bool {
 		return false
 	}
 	if !d.remembersRides() {
-		if !s.Journey.Open {
+		if !s.Journey.Open && !s.HasPast() {
 			return false
 		}
-		*s = price.State{Journey: s.Journey}
+		*s = s.Bare()
 	}
 	d.storeRides(s)
 	return true
 }
 
 func (d *decider) storeRides(s *price.State) {
-	d.out.rides = s.Append(d.out.rides[:0])
+	if d.out.rides = s.Append(d.out.rides[:0]); len(d.out.rides) > price.EncodedMax {
+		s.DropPast()
+		d.out.rides = s.Append(d.out.rides[:0])
+	}
 	d.out.Next.Rides = d.out.rides
 }
 
@@ -95,6 +98,14 @@ func (d *decider) charge(s *price.State, tap *price.Tap) txn.Reason {
 	if v == nil {
 		return txn.UnknownFare
 	}
+	e := price.Event{Tap: *tap, Beside: d.companion}
+	if tap.Kind == price.Exit {
+		e.Journey = s.Journey
+	}
+	if s.HasPast() && tap.At < s.Last() && !d.companion {
+		return d.insert(s, e)
+	}
+	before, watched := d.watch(s, tap)
 	var q price.Quote
 	if !d.companion {
 		q = v.Price(s, tap)
@@ -114,6 +125,15 @@ func (d *decider) charge(s *price.State, tap *price.Tap) txn.Reason {
 	if q.Overtime && d.grace.Overtime {
 		d.cause(causeGrace, q.Surcharge)
 		q.Charged -= q.Surcharge
+		e.Forgiven = q.Surcharge
+	}
+	if watched {
+		e.Charged = q.Charged
+		if q.Incomplete {
+			e.Lacks, e.Request, e.Station = price.LacksEntry, d.r.ID, d.r.Place.Station
+			e.Payee = d.r.Place.Payee
+		}
+		d.keepPast(s, &before, e, v)
 	}
 	return d.pay(q.Charged)
 }
@@ -170,11 +190,18 @@ func (d *decider) giveUp(s *price.State, j *card.Journey) txn.Minor {
 		s.Journey = price.Journey{}
 		return 0
 	}
-	kept := s.Journey
+	kept, before := s.Journey, *s
 	s.Journey = d.opened(&kept, j)
-	q := v.Price(s, &price.Tap{Kind: price.Lapse, At: at})
+	e := price.Event{Tap: price.Tap{Kind: price.Lapse, At: at}, Journey: s.Journey,
+		Lacks: price.LacksExit, Request: j.Request, Station: j.Station, Payee: payeeOf(j.Operator)}
+	q := v.Price(s, &e.Tap)
 	s.Journey = price.Journey{}
-	if q.Reason != price.OK || q.Charged == 0 {
+	if q.Reason != price.OK {
+		return 0
+	}
+	e.Charged = q.Charged
+	d.keepPast(s, &before, e, v)
+	if q.Charged == 0 {
 		return 0
 	}
 	d.explain(&q)

@@ -62,6 +62,9 @@ func (d *decider) refund() txn.Reason {
 	}
 	m.Refunded += d.r.Amount
 	d.refundOf = m.Fingerprint
+	if m.Kind.IsTap() {
+		d.putRight()
+	}
 	d.sweep()
 	return txn.ReasonNone
 }
@@ -91,8 +94,13 @@ func (d *decider) reverse() txn.Reason {
 			d.payee = payeeOf(d.out.Next.Undo.Journey.Operator) // who was paid for the ride before
 		}
 		d.restoreRides()
-	} else if m.Kind == txn.MetroEntry && j.Open() && j.Request == m.ID {
-		d.forgetJourney()
+	} else {
+		if m.Kind == txn.MetroEntry && j.Open() && j.Request == m.ID {
+			d.forgetJourney()
+		}
+		if m.Kind.IsTap() && m.Charged != 0 {
+			d.putRight()
+		}
 	}
 	d.out.Next.Balance = left
 	d.charged = -m.Charged

@@ -28,8 +28,16 @@ func (d *decider) enter() txn.Reason {
 	if d.r.FareGiven && (!d.judgedByTerminal() || d.r.Amount != 0 || d.r.FullFare != 0) {
 		return txn.FareMismatch
 	}
-	if older || verdict == passback.Another && j.Open() {
-		return txn.ReasonNone // it opens no ride: a later one is open, or one on the same card
+	if d.r.Offline {
+		if told, reason := d.tellEntry(); told {
+			return reason
+		}
+	}
+	if older {
+		return d.laterEntry()
+	}
+	if verdict == passback.Another && j.Open() {
+		return txn.ReasonNone // it opens no ride: one on the same card is open
 	}
 	if d.out.Next.Balance < 0 && !d.r.Offline && !d.judgedByTerminal() && !d.mayOwe(0) {
 		return txn.InsufficientFunds // who owes something begins no ride that he may leave unpaid
@@ -98,6 +106,11 @@ func (d *decider) exit() txn.Reason {
 		d.note(txn.CauseCompanion)
 	}
 	ended, reason := d.ends(&j)
+	if d.r.Offline && (!ended || d.r.ServiceAt < j.EnteredAt) {
+		if told, reason := d.tellExit(); told {
+			return reason
+		}
+	}
 	d.undo = card.Undo{Rides: d.out.Next.Rides, Journey: j}
 	switch {
 	case reason != txn.ReasonNone:
@@ -120,11 +133,11 @@ func (d *decider) exit() txn.Reason {
 
 // ends reports whether an exit is the end of the open journey j.
 func (d *decider) ends(j *card.Journey) (ended bool, reason txn.Reason) {
+	ridden := d.r.ServiceAt - j.EnteredAt
 	if d.judgedByTerminal() {
-		return j.Open(), txn.ReasonNone
+		return j.Open() && ridden >= -d.p.FutureMax, txn.ReasonNone
 	}
 	v := d.p.Tariff.At(d.r.ServiceAt)
-	ridden := d.r.ServiceAt - j.EnteredAt
 	switch {
 	case !j.Open() || ridden < -d.p.FutureMax: // more than clocks may differ: of another ride
 		if v == nil && !d.graceOfExit(j, false).Incomplete || d.r.FareGiven {

@@ -34,6 +34,9 @@ func (d *decider) settle() {
 		ServiceAt: r.ServiceAt, ReceivedAt: r.ReceivedAt, Original: r.Original,
 		Ride: r.Ride, EntryStation: d.ridden.Station, EntryAt: d.ridden.EnteredAt,
 	}
+	if !d.toldOf.IsZero() {
+		out.Record.Original = d.toldOf
+	}
 	if d.rodeBy != txn.ModeOfKind {
 		out.Record.Mode = d.rodeBy
 	}
@@ -103,7 +106,7 @@ func (d *decider) discountWhole() {
 // post makes the postings: the purse on one side, the payee or the funding account on
 // the other. They sum to zero by construction.
 func (d *decider) post() {
-	if d.charged == 0 {
+	if d.charged == 0 && d.toldBack == 0 {
 		return
 	}
 	own, other := AccountPurse, d.r.Place.Payee
@@ -119,6 +122,13 @@ func (d *decider) post() {
 	}
 	if other == "" {
 		other = AccountSuspense
+	}
+	if d.toldBack != 0 && d.toldPayee != other {
+		d.postRetold(own, other)
+		return
+	}
+	if d.charged == 0 {
+		return
 	}
 	d.out.postings[0] = txn.Posting{Account: own, Amount: -d.charged}
 	d.out.postings[1] = txn.Posting{Account: other, Amount: d.charged}

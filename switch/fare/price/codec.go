@@ -29,6 +29,7 @@ const (
 	partLegs
 	partPasses
 	partBroken
+	partPast
 	partsEnd
 )
 
@@ -58,6 +59,9 @@ func (s *State) Append(dst []byte) []byte {
 		dst = append(dst, boolByte(s.broken.lacksExit))
 		dst = binary.AppendVarint(dst, int64(s.broken.charged))
 	}
+	if parts&partPast != 0 {
+		dst = s.past.append(dst)
+	}
 	return dst
 }
 
@@ -76,6 +80,9 @@ func (s *State) parts() (parts byte) {
 	}
 	if s.broken != (broken{}) {
 		parts |= partBroken
+	}
+	if s.past != nil {
+		parts |= partPast
 	}
 	return parts
 }
@@ -181,6 +188,9 @@ func (s *State) Decode(b []byte) error {
 		s.broken.lacksExit = d.bool()
 		s.broken.charged = d.minor()
 	}
+	if parts&partPast != 0 {
+		s.past = d.past()
+	}
 	if d.bad || len(d.b) != 0 || s.parts() != parts || *s == (State{}) {
 		return fmt.Errorf("%w: %d bytes", ErrState, len(b))
 	}
@@ -251,6 +261,11 @@ func (d *reader) name() Name {
 	if d.below(2) == 0 {
 		return 0
 	}
+	return d.rawName()
+}
+
+// rawName reads the eight bytes of a name.
+func (d *reader) rawName() Name {
 	if len(d.b) < 8 {
 		d.fail()
 		return 0

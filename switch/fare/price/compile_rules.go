@@ -293,12 +293,25 @@ func (c *compiler) bestPrice(e *Pass, p *passRule, key string) {
 	}
 }
 
+const (
+	// toldWithin is how late a missing end of a journey may be told where the file does not say:
+	// gates upload once a day, and a week-end passes.
+	toldWithin = txn.Millis(72 * 60 * msPerMinute)
+	toldMax    = 31 * 24 * time.Hour
+)
+
 // journeys compiles what incomplete, long and circular journeys cost.
 func (c *compiler) journeys() {
 	t := c.t
 	if e := t.file.Incomplete; e != nil {
 		t.missing.exit = c.penalty(e.Line, "incomplete.missing_exit", e.MissingExit)
 		t.missing.entry = c.penalty(e.Line, "incomplete.missing_entry", e.MissingEntry)
+		t.missing.told = toldWithin
+		if d := e.ToldWithin; d != nil {
+			if t.missing.told = txn.Millis(d.Milliseconds()); *d < 0 || *d > toldMax {
+				c.fail(e.Line, "incomplete.told_within", "%v is not in 0s to %v", *d, toldMax)
+			}
+		}
 		if k := e.Correction; k != nil {
 			t.missing.within, t.missing.perMonth = txn.Millis(k.Within.Milliseconds()), k.PerMonth
 			if k.Within <= 0 || k.PerMonth < 1 {

@@ -233,12 +233,16 @@ type Group struct {
 }
 
 // Incomplete is what a journey costs of which one end is missing: "maximum", "none" or an
-// amount. The rider's share applies, no other discount.
+// amount. The rider's share applies, no other discount. An end that a gate tells off line within
+// ToldWithin of its time, 72h unless given, completes the journey after all: it is priced as if it
+// had come in its time, and what the incomplete journey cost more is given back. With 0s it is
+// never.
 type Incomplete struct {
-	Line         int         `yaml:"-"`
-	MissingExit  string      `yaml:"missing_exit"`
-	MissingEntry string      `yaml:"missing_entry"`
-	Correction   *Correction `yaml:"correction,omitempty"`
+	Line         int            `yaml:"-"`
+	MissingExit  string         `yaml:"missing_exit"`
+	MissingEntry string         `yaml:"missing_entry"`
+	ToldWithin   *time.Duration `yaml:"told_within,omitempty"`
+	Correction   *Correction    `yaml:"correction,omitempty"`
 }
 
 // Correction lets holders name the missing station themselves.

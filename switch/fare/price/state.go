@@ -14,7 +14,7 @@ const (
 
 // State is what the price of the next tap rests on: one card's open journey, the chains of
 // the service day, what its periods have cost, its passes. The zero State is a new card. It
-// is a plain value; it holds no card number.
+// is a plain value; it holds no card number, and what it points at is never changed in place.
 type State struct {
 	Journey Journey
 
@@ -32,6 +32,7 @@ type State struct {
 	passes [PassesMax]held      // zero Name: free
 	broken broken               // the last incomplete journey, for a correction
 	mended int                  // corrections of the month
+	past   *past                // since an incomplete journey; nil for most cards
 }
 
 // Journey is an open journey.

@@ -116,6 +116,7 @@ type missingRule struct {
 	exit, entry amount
 	within      txn.Millis
 	perMonth    int
+	told        txn.Millis // how late a missing end may be told
 }
 
 // amount is a sum, the dearest ride, or nothing.
@@ -144,7 +145,7 @@ func (t *Tariff) Pass(name string) int {
 }
 
 // LooksBack reports whether what a ride costs can depend on rides before it: with transfers,
-// caps, tiers, passes or corrections. Without, no State need be kept.
+// caps, tiers, passes or corrections. Without, no State need be kept but one with a past.
 func (t *Tariff) LooksBack() bool {
 	f := &t.file
 	return len(f.Transfers)+len(f.Caps)+len(f.Tiers)+len(f.Passes) > 0 || t.missing.within > 0
