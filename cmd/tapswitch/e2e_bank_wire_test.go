@@ -544,6 +544,7 @@ func (b *bankProcess) end() (book bankhost.Book) {
 type fakeBank struct {
 	t       testing.TB
 	spec    *message.Spec
+	framing message.Framing
 	address string
 
 	mu   sync.Mutex // guards the fields below
@@ -565,7 +566,8 @@ func newFakeBankOn(t testing.TB, wrap func(net.Listener) net.Listener) *fakeBank
 	}
 	ln = wrap(ln)
 	b := &fakeBank{t: t, spec: bankSpec(t, "cups"), address: ln.Addr().String(),
-		got: map[message.Class]int{}, open: map[net.Conn]bool{}}
+		framing: message.Framing{Form: message.ASCII4},
+		got:     map[message.Class]int{}, open: map[net.Conn]bool{}}
 	var work sync.WaitGroup
 	work.Go(func() {
 		for {
@@ -593,7 +595,7 @@ func newFakeBankOn(t testing.TB, wrap func(net.Listener) net.Listener) *fakeBank
 
 func (b *fakeBank) serve(nc net.Conn) {
 	defer nc.Close()
-	r := message.NewReader(nc, message.Framing{Form: message.ASCII4})
+	r := message.NewReader(nc, b.framing)
 	for {
 		frame, err := r.Next()
 		if err != nil {
@@ -651,5 +653,5 @@ func (b *fakeBank) approve(m *message.Message) []byte {
 		b.t.Errorf("answer of the fake bank: %v %v", err, err2)
 		return nil
 	}
-	return wire(b.t, message.Framing{Form: message.ASCII4}, frame)
+	return wire(b.t, b.framing, frame)
 }

@@ -113,6 +113,7 @@ var lattice = map[string][]string{
 	"switch/bank/rota":        {"switch/bank/audit", "switch/store", "switch/txn"},
 	"switch/bank/tally":       {"switch/engine", "switch/store", "switch/txn"},
 	"switch/bank/count":       {},
+	"switch/bank/guise":       {"switch/bank/message", "switch/card", "switch/txn"},
 	"switch/bank/kept":        {"switch/bank/link", "switch/store", "switch/txn"},
 	"switch/bank/setup": {"crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/bank/certificate",
 		"switch/bank/emv", "switch/bank/link", "switch/bank/message", "switch/bank/route", "switch/bank/till", "switch/card",
@@ -121,7 +122,7 @@ var lattice = map[string][]string{
 		"switch/bank/message", "switch/bank/link", "switch/bank/route", "switch/bank/secure", "crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/txn",
 		"switch/card", "switch/store", "switch/engine",
 		"switch/bank/advice", "switch/bank/audit", "switch/bank/keymail", "switch/bank/notice", "switch/bank/rota", "switch/bank/setup",
-		"switch/bank/tally", "switch/bank/count", "switch/bank/kept"},
+		"switch/bank/tally", "switch/bank/count", "switch/bank/guise", "switch/bank/kept"},
 
 	// The card desk.
 	"switch/liability": {"switch/txn", "switch/account"},

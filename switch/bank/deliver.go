@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/guise"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/tally"
@@ -332,7 +333,7 @@ func (t *teller) send(e errand, l *outlet, o *order, a engine.Answer) {
 	s, b := t.sw, a.Bank
 	msg := telling{mti: message.ReversalAdvice, rrn: b.RRN, auth: b.Auth, original: b}
 	if b.Phase == card.Advising {
-		msg.mti, msg.original = adviceType(b), a.BankOriginal
+		msg.mti, msg.original = guise.AdviceType(b), a.BankOriginal
 		if msg.original != nil {
 			msg.auth = txn.AuthCode{} // that of the original
 		}
@@ -350,8 +351,11 @@ func (t *teller) send(e errand, l *outlet, o *order, a engine.Answer) {
 		return
 	}
 	msg.stan, msg.sent = b.STAN, b.Sent
-	if b.Phase == card.Reversing {
+	if b.Phase == card.Reversing && !l.pos {
 		msg.stan, msg.sent = b.ToldSTAN, b.ToldSent
+	}
+	if l.pos {
+		msg.mti = guise.TypeOf(msg.mti)
 	}
 	if repeat {
 		msg.mti = msg.mti.Repeat()
@@ -400,15 +404,6 @@ func (t *teller) number(e errand, l *outlet, b *card.BankTxn) bool {
 	return true
 }
 
-// adviceType is the message type that tells of b. What the switch approved in the bank's
-// place is told as it would be by a terminal that was off line.
-func adviceType(b *card.BankTxn) message.MTI {
-	if b.Kind == txn.BankPreAuth {
-		return 0x0120
-	}
-	return message.FinancialAdvice
-}
-
 // postpone moves the next try away, further each time.
 func (t *teller) postpone(e errand, b *card.BankTxn) {
 	if b.Tries <= 1 {
@@ -429,7 +424,7 @@ var notNow = map[string]bool{"09": true, "19": true, "68": true, "90": true, "91
 func (t *teller) told(e errand, o *order, b *card.BankTxn, said said) {
 	code := string(said.code[:])
 	approved := message.MeaningOf(code).Approved
-	w := txn.BankWork{Code: said.code, Auth: said.auth}
+	w := txn.BankWork{Code: said.code, Auth: said.auth, RRN: said.rrn}
 	switch {
 	case b.Phase == card.Reversing && (approved || code == codeUnknown):
 		w.Step = txn.BankDone // what the bank never saw needs no undoing

@@ -1,6 +1,7 @@
 package bank
 
 import (
+	"github.com/tapswitch/tapswitch/switch/bank/guise"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -22,33 +23,43 @@ func (c *composer) byTerminal() bool {
 }
 
 // reference is field 37: the switch's own reference, but for a bank that speaks as terminals
-// do, to which a refund names its original there.
+// do, which gave that of the original.
 func (c *composer) reference() []byte {
-	if c.l.spec.Dialect() == message.POS && c.byTerminal() && c.o.sum.Has(37) {
+	switch {
+	case !c.l.pos:
+		return c.t.rrn[:]
+	case c.byTerminal() && c.o.sum.Has(37):
 		return c.o.sum.RRN[:]
+	case c.t.mti.Class() == message.Reversal:
+		return nil
 	}
-	return c.t.rrn[:]
+	return guise.Reference(c.t.original)
+}
+
+// asTerminal writes fields 60 and 61 as terminals do.
+func (c *composer) asTerminal() {
+	c.put(60, guise.Private(&guise.Message{MTI: c.t.mti, Kind: c.o.ask.Kind, Sum: &c.o.sum,
+		Was: c.o.sum.MTI, Sent: c.t.sent}))
+	switch original := c.t.original; {
+	case original != nil && original.STAN != 0:
+		c.put(61, guise.Original(original))
+	case c.byTerminal():
+		c.copy(61)
+	case c.elsewhere():
+		c.put(61, guise.OriginalOf(c.o.view.Append(nil, 90)))
+	}
 }
 
 // originals is the field in which the bank wants to be told of the original; 0 for none.
 func (c *composer) originals() int {
-	switch {
-	case !c.byTerminal():
+	if !c.byTerminal() || c.l.pos {
 		return 0
-	case c.l.spec.Dialect() == message.POS:
-		return 61
 	}
 	return c.l.cfg.Originals
 }
 
-// nameOriginal writes that field: field 61 as it came to a bank that speaks as terminals do;
-// reference, batch, trace number and day to another one.
+// nameOriginal writes that field: reference, batch, trace number and day.
 func (c *composer) nameOriginal() {
-	n := c.originals()
-	if n == 61 && c.l.spec.Dialect() == message.POS {
-		c.copy(61)
-		return
-	}
 	var room [128]byte
 	text := room[:0]
 	if c.o.sum.Has(37) {
@@ -56,5 +67,5 @@ func (c *composer) nameOriginal() {
 	} else {
 		text = append(text, "            "...)
 	}
-	c.put(n, c.o.view.Append(text, 61))
+	c.put(c.l.cfg.Originals, c.o.view.Append(text, 61))
 }

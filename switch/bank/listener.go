@@ -41,7 +41,7 @@ type listener struct {
 }
 
 func (s *Switch) newListener(ctx context.Context, cfg *Listener) (*listener, error) {
-	l := &listener{sw: s, cfg: cfg, code: codeOf(cfg.Name)}
+	l := &listener{sw: s, cfg: cfg, code: till.CodeOf(cfg.Name)}
 	for _, other := range s.listeners {
 		if other.code == l.code {
 			return nil, fmt.Errorf("%w: its code is that of listener %s: take another name",

@@ -1,9 +1,6 @@
 package bank
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/base32"
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -225,25 +222,8 @@ func number(digits []byte) uint32 {
 	return uint32(n)
 }
 
-// terminalID names a terminal in ids: field 41, a dot, and the listener's code. Names that
-// an id cannot hold are digested.
-func (l *listener) terminalID(field41 [8]byte) txn.TerminalID {
-	name := bytes.TrimRight(field41[:], " \x00")
-	id, err := txn.ParseTerminalID(string(name))
-	if err != nil {
-		sum := sha256.Sum256(field41[:])
-		id, _ = txn.ParseTerminalID("_" + base32.HexEncoding.EncodeToString(sum[:5])[:7])
-		name = id[:8]
-	}
-	copy(id[len(name):], l.code)
-	return id
-}
-
-// codeOf is what tells terminals of the same name behind different listeners apart.
-func codeOf(listener string) string {
-	sum := sha256.Sum256([]byte(listener))
-	return "." + base32.HexEncoding.EncodeToString(sum[:2])[:3]
-}
+// terminalID names a terminal in ids.
+func (l *listener) terminalID(field41 [8]byte) txn.TerminalID { return till.ID(field41, l.code) }
 
 // request returns the engine's request for a step of the order's transaction, until the next
 // step.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/keyring"
+	"github.com/tapswitch/tapswitch/switch/bank/guise"
 	"github.com/tapswitch/tapswitch/switch/bank/kept"
 	"github.com/tapswitch/tapswitch/switch/bank/keymail"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
@@ -28,6 +29,7 @@ type outlet struct {
 	cfg     *Link
 	name    string
 	spec    *message.Spec
+	pos     bool // the bank speaks as terminals do: see package guise
 	header  message.CUPSHeader
 	keys    *secure.LinkKeys
 	desk    *keymail.Desk // changes keys
@@ -60,6 +62,7 @@ func (s *Switch) newOutlet(ctx context.Context, cfg *Link) (*outlet, error) {
 	if l.spec, err = setup.OpenSpec(cfg.Spec, cfg.Envelope); err != nil {
 		return nil, err
 	}
+	l.pos = l.spec.Dialect() == message.POS
 	if l.header, err = message.NewCUPSHeader(cfg.Station, cfg.Home); err != nil {
 		return nil, err
 	}
@@ -128,13 +131,17 @@ func (p outbound) Make(what link.Management, stan uint32, at time.Time) ([]byte,
 	if what != link.Echo && p.cfg.SignOn == "none" {
 		return nil, link.Key{}, nil
 	}
-	if _, ok := p.spec.Field(70); !ok && p.spec.Dialect() != message.POS {
+	if _, ok := p.spec.Field(70); !ok && (what != link.Echo || !p.pos) {
 		return nil, link.Key{}, nil
 	}
 	w := p.writers.Get().(*message.Writer)
 	defer p.writers.Put(w)
 	w.CUPS = p.header
 	sent := sentAt(txn.MillisOf(at))
+	if p.pos {
+		frame, err := guise.Echo(w, p.spec, stan, sent)
+		return frame, link.Key{Class: uint8(message.Network), STAN: stan}, err
+	}
 	w.Begin(nil, p.spec, message.NetworkRequest)
 	w.Put(7, sent[:])
 	w.PutNumber(11, int64(stan))
@@ -207,7 +214,11 @@ func (l *outlet) key(v *message.View, sum *message.Summary) link.Key {
 		Terminal: sum.Terminal, Time: sum.Sent}
 	if sum.MTI.Class() != message.Network {
 		var room [40]byte
-		k.Rest = l.rest(v.Append(room[:0], 32), sum.Amount)
+		acquirer := room[:0]
+		if !l.pos {
+			acquirer = v.Append(acquirer, 32)
+		}
+		k.Rest = l.rest(acquirer, sum.Amount)
 		k.AnyRest = sum.MTI.IsResponse() && string(sum.Response[:]) == codePartial
 		if v.Has(2) {
 			k.Said[0] = l.said(room[:0], sum.PAN.Digits())
@@ -381,7 +392,7 @@ type telling struct {
 func (l *outlet) write(o *order, t *telling) ([]byte, link.Key, error) {
 	w := l.writers.Get().(*message.Writer)
 	defer l.writers.Put(w)
-	w.CUPS, w.TPDU = l.header, message.NewTPDU(0, 0)
+	w.CUPS, w.TPDU, w.Header = l.header, message.NewTPDU(0, 0), guise.Header
 	w.Begin(make([]byte, 0, replyMax), l.spec, t.mti)
 	c := composer{o: o, l: l, t: t, w: w}
 	if err := c.write(); err != nil {
@@ -434,6 +445,9 @@ func (c *composer) write() error {
 	}
 	c.put(37, c.reference())
 	c.authCode()
+	if c.l.pos && t.mti.Class() == message.Reversal {
+		c.put(39, []byte(guise.NoAnswer))
+	}
 	c.copy(41, 42, 43, 49)
 	if !o.view.Has(49) {
 		c.put(49, strconv.AppendInt(nil, int64(o.sw.currency), 10))
@@ -453,6 +467,8 @@ func (c *composer) write() error {
 		c.nameOriginal()
 	}
 	switch {
+	case c.l.pos:
+		c.asTerminal()
 	case t.original != nil && t.original.STAN != 0:
 		c.elements()
 	case c.elsewhere():
@@ -461,11 +477,15 @@ func (c *composer) write() error {
 	return nil
 }
 
-func (c *composer) put(n int, value []byte) { c.l.putIf(c.w, n, value) }
+func (c *composer) put(n int, value []byte) {
+	if !c.l.pos || !guise.Leaves(n) {
+		c.l.putIf(c.w, n, value)
+	}
+}
 
 func (c *composer) copy(fields ...int) {
 	for _, n := range fields {
-		if _, ok := c.l.spec.Field(n); ok {
+		if _, ok := c.l.spec.Field(n); ok && !(c.l.pos && guise.Leaves(n)) {
 			c.w.Copy(&c.o.view, n)
 		}
 	}
@@ -544,39 +564,23 @@ func (c *composer) pin() error {
 
 // elements writes field 90.
 func (c *composer) elements() {
-	original := c.t.original
-	mti := message.FinancialRequest
-	switch {
-	case original.Advised:
-		mti = adviceType(original)
-	case original.Kind == txn.BankPreAuth, original.Kind == txn.BankVoid && c.o.sum.MTI.Class() == message.Authorization:
-		mti = message.AuthorizationRequest
-	case original.Kind == txn.BankRefund:
-		mti = message.FinancialAdvice
-	}
-	e := message.OriginalElements{MTI: mti.String(), STAN: fmt.Sprintf("%06d", original.STAN),
-		Sent: string(original.Sent[:]), Acquirer: eleven(c.acqu),
-		Forwarder: eleven([]byte(c.o.sw.o.Config.Forwarder))}
-	digits, err := e.Digits()
-	if err == nil {
-		c.put(90, []byte(digits))
-	}
+	c.put(90, []byte(guise.Elements(c.o.sum.MTI.Class(), c.t.original, guise.Parties{
+		Acquirer: c.acqu, Forwarder: []byte(c.o.sw.o.Config.Forwarder)})))
 }
 
-func eleven(id []byte) string {
-	const zeros = "00000000000"
-	return zeros[:max(0, len(zeros)-len(id))] + string(id)
-}
-
-// key is the key of the answer.
+// key is the key of the answer. A bank that speaks as terminals do answers with its own
+// reference, and with no time or institution of ours.
 func (c *composer) key() link.Key {
 	var room [40]byte
-	k := link.Key{Class: uint8(c.t.mti.Class()), STAN: c.t.stan, RRN: [12]byte(c.reference()),
-		Terminal: c.o.sum.Terminal, Time: c.t.sent,
-		Rest: c.l.rest(append(room[:0], c.acqu...), c.o.sum.Amount)}
-	if _, ok := c.l.spec.Field(37); !ok {
-		k.RRN = [12]byte{}
+	k := link.Key{Class: uint8(c.t.mti.Class()), STAN: c.t.stan, Terminal: c.o.sum.Terminal}
+	acquirer := room[:0]
+	if !c.l.pos {
+		k.Time, acquirer = c.t.sent, append(acquirer, c.acqu...)
+		if _, ok := c.l.spec.Field(37); ok {
+			k.RRN = c.t.rrn
+		}
 	}
+	k.Rest = c.l.rest(acquirer, c.o.sum.Amount)
 	k.Said[0] = c.l.said(room[:0], c.o.number.Digits())
 	if c.o.view.Has(3) {
 		k.Said[1] = c.l.said(room[:0], string(c.o.sum.ProcessingCode[:]))
@@ -591,7 +595,9 @@ type said struct {
 	// amount is field 4 of an answer with codePartial.
 	amount txn.Minor
 	auth   txn.AuthCode
-	extra  extra
+	// rrn is the reference number where the bank gives it.
+	rrn   [12]byte
+	extra extra
 }
 
 func (l *outlet) read(v *message.View) (s said) {
@@ -599,6 +605,9 @@ func (l *outlet) read(v *message.View) (s said) {
 	copy(s.code[:], v.Append(room[:0], 39))
 	copy(s.auth[:], v.Append(room[:0], 38))
 	copy(s.extra.settled[:], v.Append(room[:0], 15))
+	if l.pos && v.Has(37) {
+		copy(s.rrn[:], v.Append(nil, 37))
+	}
 	if string(s.code[:]) == codePartial {
 		sum, _ := v.Summary() // it is open
 		s.amount = txn.Minor(sum.Amount)

@@ -255,6 +255,9 @@ func (o *order) conclude(ctx context.Context, out *outlet, reply *message.View) 
 	work.Step = txn.BankDecline
 	said := out.read(reply)
 	work.Code, work.Auth, o.extra = said.code, said.auth, said.extra
+	if said.rrn != [12]byte{} {
+		work.RRN = said.rrn
+	}
 	out.views.Put(reply)
 	if string(said.code[:]) == codePartial && said.amount != txn.Minor(o.sum.Amount) {
 		if !o.takesPart(said.amount) {

@@ -481,6 +481,9 @@ func (d *bankDecider) approved(i int) {
 	case !b.Booked && d.w.Auth != (txn.AuthCode{}):
 		b.Auth = d.w.Auth // a booked one keeps the code that the terminal has
 	}
+	if !b.Booked && d.w.RRN != [12]byte{} {
+		b.RRN = d.w.RRN // some banks give it
+	}
 	b.Code = d.w.Code
 	if !b.Booked && d.w.Partial > 0 && d.w.Partial < b.Amount {
 		b.Asked, b.Amount = b.Amount, d.w.Partial

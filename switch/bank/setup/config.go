@@ -134,7 +134,9 @@ type Link struct {
 	// side's and this one's.
 	Station string `yaml:"station"`
 	Home    string `yaml:"home"`
-	// SignOn is connection (each signs on), link (one for all) or none. Default connection.
+	// SignOn is connection (each signs on), link (one for all) or none. Default connection. A
+	// bank that speaks as terminals do (cup_pos) is not signed on to, and is told no totals: it
+	// gets what package guise says.
 	SignOn string `yaml:"sign_on"`
 	TLS    *TLS   `yaml:"tls"`
 	Keys   Keys   `yaml:"keys"`

@@ -4,6 +4,9 @@
 package till
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -122,4 +125,25 @@ func (t *List) add(row []string) error {
 
 func printable(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
+}
+
+// ID names a terminal in ids: field 41 and the code of its listener. Names that an id cannot hold
+// are digested.
+func ID(field41 [8]byte, code string) txn.TerminalID {
+	name := bytes.TrimRight(field41[:], " \x00")
+	id, err := txn.ParseTerminalID(string(name))
+	if err != nil {
+		sum := sha256.Sum256(field41[:])
+		id, _ = txn.ParseTerminalID("_" + base32.HexEncoding.EncodeToString(sum[:5])[:7])
+		name = id[:8]
+	}
+	copy(id[len(name):], code)
+	return id
+}
+
+// CodeOf is what tells terminals of the same name behind different listeners apart: a dot and
+// three characters.
+func CodeOf(listener string) string {
+	sum := sha256.Sum256([]byte(listener))
+	return "." + base32.HexEncoding.EncodeToString(sum[:2])[:3]
 }
