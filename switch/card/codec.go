@@ -40,6 +40,7 @@ const (
 	flagReversed = 1 << iota
 	flagTombstone
 	flagUndoable
+	flagGate
 )
 
 // Append appends s in its encoded form: varints, little more than what is set.
@@ -141,6 +142,9 @@ func (r *Recent) append(dst []byte) []byte {
 	if r.Kind == txn.Refund {
 		dst = append(dst, r.RefundOf[:]...)
 	}
+	if r.Gate != (txn.TerminalID{}) {
+		dst = append(dst, r.Gate[:]...)
+	}
 	return dst
 }
 
@@ -154,6 +158,9 @@ func (r *Recent) flags() byte {
 	}
 	if r.Undoable {
 		f |= flagUndoable
+	}
+	if r.Gate != (txn.TerminalID{}) {
+		f |= flagGate
 	}
 	return f
 }
@@ -344,6 +351,7 @@ func (d *reader) recent(r *Recent) {
 	r.Kind, r.Reason = txn.Kind(b[0]), txn.Reason(b[1])
 	r.Reversed, r.Tombstone = b[2]&flagReversed != 0, b[2]&flagTombstone != 0
 	r.Undoable = b[2]&flagUndoable != 0
+	gate := b[2]&flagGate != 0
 	r.ServiceAt = txn.Millis(d.varint())
 	r.FullFare = txn.Minor(d.varint())
 	r.Charged = txn.Minor(d.varint())
@@ -352,5 +360,9 @@ func (d *reader) recent(r *Recent) {
 	r.DecidedAt = r.ServiceAt + txn.Millis(d.varint())
 	if r.Kind == txn.Refund {
 		copy(r.RefundOf[:], d.take(len(r.RefundOf)))
+	}
+	if gate {
+		copy(r.Gate[:], d.take(len(r.Gate)))
+		d.bad = d.bad || r.Gate == txn.TerminalID{}
 	}
 }

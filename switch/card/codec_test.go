@@ -53,6 +53,9 @@ func drawState(t *rapid.T) card.State {
 		if r.Kind == txn.Refund {
 			r.RefundOf = txn.Fingerprint{1, 2, 3}
 		}
+		if rapid.Bool().Draw(t, "gate") {
+			r.Gate = txn.TerminalID{'G', 7}
+		}
 		s.Recent = append(s.Recent, r)
 	}
 	for range rapid.IntRange(0, card.BankMax).Draw(t, "bank") {

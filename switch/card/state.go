@@ -153,6 +153,16 @@ type Recent struct {
 	RefundOf txn.Fingerprint
 	// DecidedAt is when Remember was told.
 	DecidedAt txn.Millis
+	// Gate is the terminal that served the card where ID names another device; zero for none.
+	Gate txn.TerminalID
+}
+
+// Terminal returns the terminal that served the card.
+func (r *Recent) Terminal() txn.TerminalID {
+	if r.Gate != (txn.TerminalID{}) {
+		return r.Gate
+	}
+	return r.ID.Terminal
 }
 
 // young reports whether r may be asked for again any moment.

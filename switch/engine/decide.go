@@ -52,6 +52,18 @@ type Result struct {
 	rides     []byte // of Next
 }
 
+// reset empties a result for a decision on a card. What Record, discounts, postings and due point
+// to is memory of before that nobody reads until it is written, and half of the whole.
+func (r *Result) reset(c *card.State) {
+	r.Decision, r.Next = txn.Decision{}, *c
+	r.Write, r.Settle, r.Final, r.Reserve, r.Damaged, r.BankAhead = false, false, false, false, false, false
+	r.List, r.Due, r.Bank = nil, nil, nil
+	r.Record = txn.Record{}
+	if !r.BankOriginal.ID.IsZero() {
+		r.BankOriginal = card.BankTxn{}
+	}
+}
+
 // discountsMax is how many causes one charge can have: those of price, what an incomplete or
 // long journey costs, what of that is forgiven, what is given back of an incomplete one and of
 // later taps, that the terminal judged, and that it came late.
@@ -68,8 +80,8 @@ func Decide(v *View, r *txn.Request, p *Policy, now txn.Millis, out *Result) {
 		decideBank(v, r, p, now, out)
 		return
 	}
-	recent, rides := out.Next.Recent, out.rides
-	*out = Result{Next: v.Card, rides: rides}
+	recent := out.Next.Recent
+	out.reset(&v.Card)
 	if v.Known {
 		v.Card.Recent = recent // hand the old backing array back for the next decode
 	} else {
@@ -549,6 +561,9 @@ func (d *decider) remember() {
 		Charged: out.Decision.Charged, BalanceAfter: out.Decision.BalanceAfter,
 		RefundOf: d.refundOf,
 	}, d.now)
+	if d.r.Kind.IsTap() && d.r.Gate != d.r.ID.Terminal {
+		out.Next.Recent[len(out.Next.Recent)-1].Gate = d.r.Gate
+	}
 	if out.Decision.Outcome == txn.Approved && (d.r.Kind.IsTap() || d.undo.Set) {
 		out.Next.KeepUndo(d.undo)
 	}

@@ -14,7 +14,7 @@ const causeGrace = "grace"
 // here is where the request was made.
 func (d *decider) here() disruption.Place {
 	return disruption.Place{Line: d.r.Place.Line, Station: d.r.Place.Station,
-		Terminal: d.r.ID.Terminal.String()}
+		Terminal: d.gate().String()}
 }
 
 func began(j *card.Journey) disruption.Stop {

@@ -17,7 +17,7 @@ func (d *decider) passBack(older bool) passback.Verdict {
 		rules.Network = 0
 	}
 	u := passback.Use{Rider: d.out.Next.RiderAt(d.r.ServiceAt),
-		Now: passback.Tap{Kind: d.r.Kind, At: d.r.ServiceAt, Terminal: d.r.ID.Terminal,
+		Now: passback.Tap{Kind: d.r.Kind, At: d.r.ServiceAt, Terminal: d.gate(),
 			Station: d.r.Place.Station}}
 	if j := &d.out.Next.Journey; j.Open() {
 		u.Open = passback.Tap{Kind: txn.MetroEntry, At: j.EnteredAt, Station: j.Station,
@@ -41,6 +41,15 @@ func (d *decider) passBack(older bool) passback.Verdict {
 	return v
 }
 
+// gate returns the terminal that served the card: a gate has one name, whether it asks on line or
+// uploads records of its security module.
+func (d *decider) gate() txn.TerminalID {
+	if d.r.Gate != (txn.TerminalID{}) {
+		return d.r.Gate
+	}
+	return d.r.ID.Terminal
+}
+
 // persons returns how many may ride on the card by the tariff.
 func (d *decider) persons() int {
 	v := d.p.Tariff.At(d.r.ServiceAt)
@@ -60,7 +69,7 @@ func (d *decider) nearestTap() (t passback.Tap) {
 	for i := range d.out.Next.Recent {
 		m := &d.out.Next.Recent[i]
 		if stands(m) && (t.Kind == txn.KindNone || apart(m.ServiceAt, d.r.ServiceAt) <= apart(t.At, d.r.ServiceAt)) {
-			t = passback.Tap{Kind: m.Kind, At: m.ServiceAt, Terminal: m.ID.Terminal}
+			t = passback.Tap{Kind: m.Kind, At: m.ServiceAt, Terminal: m.Terminal()}
 		}
 	}
 	return t
@@ -80,7 +89,7 @@ func (d *decider) letThrough(rules *passback.Rules, u *passback.Use) int {
 		if u.Open.Kind == m.Kind && m.ServiceAt >= u.Open.At {
 			into++
 		}
-		if apart(m.ServiceAt, d.r.ServiceAt) < rules.Gate && rules.SameLine(m.ID.Terminal, d.r.ID.Terminal) {
+		if apart(m.ServiceAt, d.r.ServiceAt) < rules.Gate && rules.SameLine(m.Terminal(), d.gate()) {
 			here++
 		}
 	}

@@ -243,3 +243,25 @@ func TestPassBackProperties(t *testing.T) {
 		}
 	})
 }
+
+// A line of gates counts a record that is named by its gate's security module as it counts what the
+// gate asks on line, in either order.
+func TestPassBackKnowsAGateByOneName(t *testing.T) {
+	uploaded := func(r *txn.Request) {
+		fareGiven(200, 200)(r)
+		terminalNamed("000000000101")(r)
+		r.Offline, r.OfflineCounter, r.Gate = true, 7, with(&txn.Request{}, terminalNamed("EAST01")).ID.Terminal
+	}
+	w := rule(rider(t, 5000))
+	w.must(with(w.board("M1"), uploaded))
+	w.now += minute
+	w.refused(with(w.board("M1"), terminalNamed("EAST02")), txn.CardJustUsed)
+	w.must(with(w.board("M1"), terminalNamed("WEST02")))
+	w = rule(rider(t, 5000))
+	w.must(with(w.board("M1"), terminalNamed("EAST02")))
+	w.now += minute
+	w.must(with(w.board("M1"), uploaded)) // the gate has let him in: the record says that it was wrong
+	if d := w.last().Discounts; len(d) != 1 || d[0] != cause(txn.CausePassBack, 0) {
+		t.Errorf("discounts %v", d)
+	}
+}

@@ -115,6 +115,9 @@ func (d *decider) exit() txn.Reason {
 	switch {
 	case reason != txn.ReasonNone:
 		return reason
+	case d.r.FareGiven && !ended:
+		d.undo = card.Undo{}
+		reason = d.given(&card.Journey{}) // of a ride whose entry is not known, or of one before j
 	case d.r.FareGiven:
 		reason = d.given(&j)
 	default:

@@ -208,7 +208,7 @@ func (d *decider) retold(r *price.Retold) {
 	if r.Quote.Overtime && d.grace.Overtime {
 		d.cause(causeGrace, r.Quote.Surcharge)
 	}
-	if d.r.FareGiven && d.r.FullFare != r.Quote.Full {
+	if d.judgedByTerminal() && d.r.Kind == txn.MetroExit && d.r.FullFare != r.Quote.Full {
 		d.cause("terminal", d.r.FullFare-r.Quote.Full)
 		r.Quote.Full = d.r.FullFare
 	}

@@ -258,3 +258,35 @@ func TestToldEndsCostWhatTheRidesCost(t *testing.T) {
 		}
 	})
 }
+
+// An uploaded exit has the fare that its gate took: the incomplete fare is given back beside it,
+// and the entry of an on-line exit that was charged without one gives back as much.
+func TestUploadedEndsGiveBackTheIncompleteFare(t *testing.T) {
+	w := rider(t, 5000)
+	w.must(w.request(txn.MetroEntry, fareGiven(0, 0), told(8, w.now)))
+	out := w.request(txn.MetroExit, fareGiven(300, 240), told(9, w.now+30*minute))
+	w.now += 5 * hour
+	w.lapseNow()
+	w.pays(w.must(out), 300, -460, cause("terminal", 60), cause("incomplete", 700))
+	w.wantBalance(5000 - 240)
+	in := w.request(txn.MetroEntry, fareGiven(0, 0), told(10, w.now))
+	w.now += 30 * minute
+	w.pays(w.must(w.exit("Luohu")), 0, 700, cause("incomplete", -700))
+	w.now += hour
+	w.pays(w.must(in), 300, -400, cause("incomplete", 700))
+	w.wantBalance(5000 - 240 - 300)
+}
+
+// An uploaded exit that was served before the open ride began is not the end of that one.
+func TestUploadedExitOfAnEarlierRide(t *testing.T) {
+	w := rider(t, 5000)
+	w.now += hour
+	w.must(w.entry("Futian"))
+	open := w.card().Journey
+	w.must(w.request(txn.MetroExit, fareGiven(300, 300), told(9, w.now-30*minute)))
+	if w.card().Journey != open || w.last().EntryStation != "" {
+		t.Errorf("journey %+v, ended one of %q", w.card().Journey, w.last().EntryStation)
+	}
+	w.now += 20 * minute
+	w.pays(w.must(w.exit("Luohu")), 300, 300)
+}

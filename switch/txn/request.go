@@ -86,6 +86,9 @@ type Request struct {
 	// Untimed says that the sender gave no service time: ServiceAt is that of receipt, and
 	// differs between the copies of a request.
 	Untimed bool
+	// Gate is the terminal that served the card where the id names another device: off-line records
+	// are named by their security module. Zero: the terminal of the id.
+	Gate TerminalID
 	// RepeatMax is how old what a request repeats, or reverses by its id, may be; zero without
 	// limit. What is older is refused with IDTooOld: a sender whose numbers began again uses ids
 	// that it used before, and means another request.

@@ -20,6 +20,7 @@ var notDigested = map[string]string{
 	"TAC":           "the verdict of who looked, which a key that is loaded later changes",
 	"ReceivedAt":    "each copy has its own", "Deadline": "each copy has its own",
 	"Untimed":       "it only says that the service time is not digested",
+	"Gate":          "the registry's: a security module moves, the record stays",
 	"RepeatMax":     "what the switch allows, not what the sender asked",
 	"Listing.Actor": "the desk's name for itself", "Listing.Note": "a remark",
 	"Listing.From.Reason": "what the desk saw when it asked", "Listing.From.Scope": "the same",
