@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tapswitch/tapswitch/cmd/tapswitch/agency"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/cli"
 	"github.com/tapswitch/tapswitch/cmd/tapswitch/config"
 )
@@ -29,7 +31,8 @@ func configCheckCommand() *cobra.Command {
 			if _, err := readPolicy(&loaded.Config); err != nil {
 				return cli.WithCode(cli.ExitUsage, err)
 			}
-			for _, line := range config.EnvLookAlikes() {
+			runs := filepath.Join(loaded.Config.DataDir, runFile)
+			for _, line := range append(config.EnvLookAlikes(), agency.Unsigned(c.Context(), runs)...) {
 				fmt.Fprintln(c.ErrOrStderr(), "warning:", line)
 			}
 			_, err = fmt.Fprintln(c.OutOrStdout(), "configuration ok")

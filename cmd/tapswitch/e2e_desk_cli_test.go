@@ -16,7 +16,7 @@ const (
 	e2eDeskCard   = "3104990000000008111"
 	e2eDeskNext   = "3104990000000008112"
 	e2eDeskListed = "3104990000000008113"
-	e2eDeskHolder = "110101199001018111"
+	e2eDeskHolder = "110101199001018113"
 )
 
 // TestE2EDeskCommands: a loss, a release that a second person denies and a replacement, typed

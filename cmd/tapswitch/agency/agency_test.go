@@ -276,17 +276,23 @@ func TestExamineParties(t *testing.T) {
 		{Name: "transit", Channel: "webhook", URL: "https://bus.example/x", Keys: keys},
 		{Name: "utility", Channel: "webhook", URL: "http://utility.example/x", Keys: keys},
 		{Name: "finance", Channel: "webhook", URL: "https://finance.example/x"},
+		{Name: "plain", Channel: "webhook", URL: "http://plain.example/x"},
 		{Name: "hrss", Channel: "kafka", Topic: "freezes"},
 		{Name: "bank", Channel: "issuer_link", Link: "city-bank"},
 		{Name: "extra", Channel: "manual", Contact: "office 7"},
 	})
 	all := Examine(t.Context(), Examination{City: "handan", Now: at, RunFile: path})
 	for name, want := range map[string]string{"transit": "", "extra": "", "utility": "without TLS",
-		"finance": "without a key", "hrss": "no Kafka", "bank": "does not have"} {
+		"finance": "without a signing key", "plain": "without a signing key", "hrss": "no Kafka", "bank": "does not have"} {
 		f := found(all, "desk party "+name)
 		if f.Name == "" || f.OK != (want == "") || f.Advice == f.OK || !strings.Contains(f.Got, want) {
 			t.Errorf("%s: %+v", name, f)
 		}
+	}
+	got := strings.Join(Unsigned(t.Context(), path), "\n")
+	if strings.Count(got, "signing key") != 2 || !strings.Contains(got, "desk parties key finance k1") ||
+		!strings.Contains(got, "desk party plain") || Unsigned(t.Context(), path+".none") != nil {
+		t.Errorf("config check warns: %s", got)
 	}
 	all = Examine(t.Context(), Examination{City: "handan", Now: at, RunFile: running(t, 200, nil), Brokers: true})
 	if f := found(all, "desk party bank"); !f.Advice || !strings.Contains(f.Got, "not registered") {

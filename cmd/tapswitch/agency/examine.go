@@ -152,12 +152,16 @@ func (e *Examination) judge(f *Finding, p *notice.Party) {
 	wrong := func(got, fix string) { f.OK, f.Advice, f.Got, f.Fix = false, true, got, fix }
 	switch p.Channel {
 	case notice.Webhook.String():
-		switch {
-		case strings.HasPrefix(p.URL, "http:"):
-			wrong("webhook without TLS", "give it an https address")
-		case len(p.Keys) == 0:
-			wrong("webhook without a key: its answers cannot be signed",
-				"POST /v1/desk/parties/"+p.Name+"/keys/{id}")
+		var got, fix []string
+		if len(p.Keys) == 0 {
+			got = append(got, unsigned)
+			fix = append(fix, "tapswitch desk parties key "+p.Name+" k1")
+		}
+		if strings.HasPrefix(p.URL, "http:") {
+			got, fix = append(got, "webhook without TLS"), append(fix, "give it an https address")
+		}
+		if len(got) > 0 {
+			wrong(strings.Join(got, "; "), strings.Join(fix, "; "))
 		}
 	case notice.Topic.String():
 		if !e.Brokers {
@@ -168,6 +172,30 @@ func (e *Examination) judge(f *Finding, p *notice.Party) {
 			wrong("link "+p.Link+", which the bank file does not have", "mend the party or bank.file")
 		}
 	}
+}
+
+// unsigned is what is wrong with a webhook whose party has no key.
+const unsigned = "webhook without a signing key: notices to it are not signed, and its answers cannot be"
+
+// Unsigned warns of every party that is told by a webhook and has no signing key, where a switch
+// runs; without one nothing is known of the parties, and nothing is said.
+func Unsigned(ctx context.Context, runFile string) []string {
+	e := Examination{RunFile: runFile}
+	admin := e.running()
+	if admin == "" {
+		return nil
+	}
+	all, err := askParties(ctx, admin)
+	if err != nil {
+		return nil
+	}
+	var warnings []string
+	for i := range all {
+		if p := &all[i]; p.Channel == notice.Webhook.String() && len(p.Keys) == 0 {
+			warnings = append(warnings, "desk party "+p.Name+": "+unsigned+": tapswitch desk parties key "+p.Name+" k1")
+		}
+	}
+	return warnings
 }
 
 var errNoDesk = errors.New("the running switch has no desk")

@@ -78,7 +78,8 @@ type bulk struct {
 const bulkHelp = "Enrols the people of a unit from a file, one result a person. Exit code 1 when any\n" +
 	"is refused.\n\n" +
 	"FILE is CSV with a head, or one JSON object a line; - is standard input. Columns:\n" +
-	"holder (number of the paper), card (number or token), and as wanted kind, family,\n" +
+	"holder (number of the paper), holder_kind (the paper, when it is not the resident\n" +
+	"identity card: passport, residence_permit, …), card (number or token), and as wanted kind, family,\n" +
 	"issuer, ready, existing, checked, rider, rider_source, rider_until, expires_on, apps\n" +
 	"(with spaces), id_kind, actor, channel, serial, social_security, bank_card, outlet.\n" +
 	"Flags say what no column says.\n\n" +

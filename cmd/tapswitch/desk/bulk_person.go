@@ -16,7 +16,7 @@ var fieldsOf = map[string]string{
 }
 
 // columns are those that stand elsewhere in the call.
-func columns() []string { return []string{"holder", "outlet", "id", "made"} }
+func columns() []string { return []string{"holder", "holder_kind", "outlet", "id", "made"} }
 
 // printedKinds are the columns of other printed numbers.
 func printedKinds() []string { return []string{"social_security", "serial", "bank_card"} }

@@ -59,8 +59,8 @@ func TestBulkDryRunSaysTheSame(t *testing.T) {
 	text := "serial,card,holder,rider,rider_source,rider_until\n" +
 		"S-1," + cardA + "," + holderA + ",,,\n" +
 		"S-1," + cardB + "," + holderB + ",,,\n" +
-		"S-2," + cardC + ",110101199001029988,,,\n" +
-		"S-3,31048000000000090,11010119900102999X,student,school,2020-01-01\n" +
+		"S-2," + cardC + ",11010119900102998X,,,\n" +
+		"S-3,31048000000000090,110101199001029998,student,school,2020-01-01\n" +
 		"S-4,\"3104,x,,,\n"
 	for _, run := range []string{" --dry-run", ""} {
 		out := o.refused(cli.ExitFailed, "4 of 5 people were refused",
@@ -124,7 +124,7 @@ func TestBulkGoesOn(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("holder,card\n")
 	for i := range bulkPart + 5 {
-		fmt.Fprintf(&text, "11010119900102%04d,31048000000010%02d%02d\n", i, i/100, i%100)
+		fmt.Fprintf(&text, "%s,31048000000010%02d%02d\n", resident(i), i/100, i%100)
 	}
 	file := o.file("people.csv", text.String())
 	line := "bulk " + file + " --unit U-7 --checked"
@@ -145,4 +145,13 @@ func TestBulkGoesOn(t *testing.T) {
 	if all.Accepted != bulkPart+5 || replayed != bulkPart {
 		t.Errorf("%d accepted, %d of them before", all.Accepted, replayed)
 	}
+}
+
+// resident returns the n-th identity number of a day, with its check digit by GB 11643.
+func resident(n int) string {
+	body, sum := fmt.Sprintf("11010119900102%03d", n), 0
+	for _, c := range body {
+		sum = (sum + int(c-'0')) * 2 % 11
+	}
+	return body + "10X98765432"[sum%11:sum%11+1]
 }

@@ -39,6 +39,7 @@ type opening struct {
 	who                         who
 	carrier                     newCarrier
 	holder, card, expires, unit string
+	paper                       string
 	category, source, until     string
 	applications, others        []string
 	checked                     bool
@@ -75,6 +76,8 @@ func (in *opening) flags(c *cobra.Command) {
 	f.BoolVar(&in.carrier.existing, "existing", false,
 		"the card was given out before and is drawn in")
 	f.StringVar(&in.holder, "holder", stdin, "- reads the number of the holder's paper")
+	f.StringVar(&in.paper, "holder-kind", "", "the holder's paper, when it is not the resident identity card: "+
+		"passport, residence_permit, …")
 	f.StringVar(&in.card, "card", stdin, "- reads the card's number, or its token")
 	f.StringSliceVar(&in.others, "other", nil,
 		"other printed numbers to read: social_security, serial, bank_card, card")
@@ -97,6 +100,7 @@ func (in *opening) body(o *order, n *numbers) (map[string]any, error) {
 		"number of the holder's paper"); err != nil {
 		return nil, err
 	}
+	set(body, map[string]string{"holder_kind": in.paper})
 	token, err := n.card("--card", in.card, "card number")
 	if err != nil {
 		return nil, err

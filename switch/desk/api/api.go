@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
@@ -166,8 +167,19 @@ func refuse(status int, code, english, chinese string) error {
 	return &refusal{status: status, code: code, text: english, text2: chinese}
 }
 
+// badBody refuses a body; fields names every one that is bad or missing.
 func badBody(err error) error {
-	return refuse(http.StatusBadRequest, "body_invalid", err.Error(), "请求内容有误")
+	r := &refusal{status: http.StatusBadRequest, code: "body_invalid", text: err.Error(), text2: "请求内容有误"}
+	var faults form.Faults
+	if errors.As(err, &faults) {
+		fields := make([]string, len(faults))
+		for i := range faults {
+			fields[i] = faults[i].Field
+		}
+		r.text2 = "请求内容有误: " + strings.Join(fields, ", ")
+		r.more = map[string]any{"fields": fields}
+	}
+	return r
 }
 
 // guarded serves a call of operators with one of the roles.

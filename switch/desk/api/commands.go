@@ -66,8 +66,11 @@ type wish struct {
 	Account  pan.Token
 	Card     pan.Token
 	Holder   string
-	Number   printed
-	Step     string
+	// HolderKind is the paper that Holder is the number of, where it is not the resident
+	// identity card.
+	HolderKind account.IDKind
+	Number     printed
+	Step       string
 
 	with json.RawMessage
 }
@@ -83,56 +86,59 @@ func (s *server) wish(x *call) (*wish, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := s.wishOf(body)
-	if err != nil {
-		return nil, err
+	w, bad := s.wishOf(body)
+	if bad != nil {
+		return nil, badBody(bad)
 	}
 	return w, s.serves(x, "outlet", w.Outlet)
 }
 
 // wishOf reads a command. One without an id gets one, which the answer tells: only a command
-// with an id can be sent again safely.
-func (s *server) wishOf(body []byte) (*wish, error) {
+// with an id can be sent again safely. With the faults of its fields comes what the others say.
+func (s *server) wishOf(body []byte) (w *wish, bad error) {
 	rest, with, err := without(body, "with")
 	if err != nil {
-		return nil, err
+		return new(wish), err
 	}
-	w := &wish{with: with}
-	if err := s.fill(w, rest); err != nil {
-		return nil, err
-	}
+	w = &wish{with: with}
+	bad = form.Fill(w, rest, s.resolve)
 	if w.ID == (account.CommandID{}) {
 		_, _ = rand.Read(w.ID[:]) // never fails: the runtime ends the process instead
 	}
 	if w.Made == 0 {
 		w.Made = s.o.Desk.Now()
 	}
-	return w, nil
+	return w, bad
 }
 
 // without takes a member out of an object.
 func without(body []byte, name string) (rest, member json.RawMessage, err error) {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(body, &members) != nil {
-		return nil, nil, badBody(errors.New("want one JSON object"))
+		return nil, nil, form.Faults{{Field: "body", Want: "one JSON object"}}
 	}
 	member = members[name]
 	delete(members, name)
 	if rest, err = json.Marshal(members); err != nil {
-		return nil, nil, badBody(err)
+		return nil, nil, form.Faults{{Field: "body", Want: "one JSON object"}}
 	}
 	return rest, member, nil
 }
 
-// target finds the account that a wish names.
-func (s *server) target(x *call, w *wish) (pan.Token, *account.Account, error) {
+// named counts by how many of its names the account is named.
+func (w *wish) named() int {
 	named := 0
 	for _, is := range []bool{!w.Account.IsZero(), !w.Card.IsZero(), w.Holder != "", w.Number.Value != ""} {
 		if is {
 			named++
 		}
 	}
-	if named != 1 {
+	return named
+}
+
+// target finds the account that a wish names.
+func (s *server) target(x *call, w *wish) (pan.Token, *account.Account, error) {
+	if w.named() != 1 {
 		return pan.Token{}, nil, refuse(http.StatusBadRequest, "account_unnamed",
 			"name the account by exactly one of account, card, holder, number", "请用账户、卡号、证件号或其他号码之一指明账户")
 	}
@@ -168,12 +174,16 @@ func (x *call) staff(outlet string) account.Staff {
 
 // command serves POST /v1/desk/commands.
 func (s *server) command(x *call) error {
-	w, err := s.wish(x)
+	body, err := x.body()
 	if err != nil {
 		return err
 	}
+	w, bad := s.wishOf(body)
 	entry, ok := stepTable()[w.Step]
-	if !ok {
+	switch {
+	case !ok && bad != nil:
+		return badBody(bad)
+	case !ok:
 		return refuse(http.StatusBadRequest, "step_unknown", "no such step; GET /v1/desk/steps lists them", "无此业务")
 	}
 	i := slices.IndexFunc(entry.roles, func(role string) bool { return slices.Contains(x.roles, role) })
@@ -183,10 +193,11 @@ func (s *server) command(x *call) error {
 	}
 	x.role = entry.roles[i]
 	step := entry.make()
-	if w.with != nil {
-		if err := s.fill(step, w.with); err != nil {
-			return err
-		}
+	if bad = form.Join(bad, s.said(step, w.with)); bad != nil {
+		return s.faulty(x, w, bad)
+	}
+	if err := s.serves(x, "outlet", w.Outlet); err != nil {
+		return err
 	}
 	if err := s.serves(x, "with.outlet", outletOf(value(step))); err != nil {
 		return err
@@ -200,6 +211,17 @@ func (s *server) command(x *call) error {
 		return err
 	}
 	return s.do(x, token, w, plain)
+}
+
+// faulty refuses a command with faults. One about an account that is closed is told that, since
+// mending the rest would not help.
+func (s *server) faulty(x *call, w *wish, bad error) error {
+	if w.named() != 1 {
+		bad = form.Join(bad, form.Faults{{Field: "account", Want: "exactly one of account, card, holder, number"}})
+	} else if _, doc, err := s.target(x, w); err == nil && doc.Closed != 0 {
+		return refused(&account.Outcome{Refusal: account.AccountClosed})
+	}
+	return badBody(bad)
 }
 
 // complete adds to a step what the desk looks up itself.
@@ -242,11 +264,12 @@ func tell(doc *account.Account) json.RawMessage { return form.Tell(doc, hidden..
 
 // openAccount serves POST /v1/desk/accounts.
 func (s *server) openAccount(x *call) error {
-	w, err := s.wish(x)
+	body, err := x.body()
 	if err != nil {
 		return err
 	}
-	token, step, err := s.opening(x, w)
+	w, bad := s.wishOf(body)
+	token, step, err := s.opening(x, w, bad)
 	if err != nil {
 		return err
 	}
@@ -254,23 +277,19 @@ func (s *server) openAccount(x *call) error {
 }
 
 // opening reads what opens an account: the holder stands beside the step, as the number of
-// an ID paper that is kept as a keyed token only.
-func (s *server) opening(x *call, w *wish) (pan.Token, *account.OpenAccount, error) {
+// an ID paper that is kept as a keyed token only. It tells all faults at once, bad among them.
+func (s *server) opening(x *call, w *wish, bad error) (pan.Token, *account.OpenAccount, error) {
 	var step account.OpenAccount
-	var numbers []printed
-	if w.Holder == "" || w.with == nil {
-		return pan.Token{}, nil, badBody(errors.New("want holder, the number of the ID paper, and with, the step"))
+	if w.Holder == "" {
+		bad = form.Join(bad, form.Missing("holder"))
+	} else if want := paperWant(w.HolderKind, w.Holder, s.o.Desk.Now().Time()); want != "" {
+		bad = form.Join(bad, form.Faults{{Field: "holder", Want: want}})
 	}
-	rest, given, err := without(w.with, "numbers")
-	if err != nil {
-		return pan.Token{}, nil, err
+	numbers, rest, worse := s.numbers(w.with)
+	if bad = form.Join(bad, worse, s.said(&step, rest)); bad != nil {
+		return pan.Token{}, nil, badBody(bad)
 	}
-	if given != nil {
-		if err := s.fill(&numbers, given); err != nil {
-			return pan.Token{}, nil, err
-		}
-	}
-	if err := s.fill(&step, rest); err != nil {
+	if err := s.serves(x, "outlet", w.Outlet); err != nil {
 		return pan.Token{}, nil, err
 	}
 	for _, n := range numbers {
@@ -280,6 +299,21 @@ func (s *server) opening(x *call, w *wish) (pan.Token, *account.OpenAccount, err
 	step.Holder = s.o.Desk.HolderToken(w.Holder)
 	token, _, err := s.o.Desk.AccountOf(x.ctx, step.Holder)
 	return token, &step, err
+}
+
+// numbers takes the printed numbers out of what an opening says.
+func (s *server) numbers(with json.RawMessage) (numbers []printed, rest json.RawMessage, bad error) {
+	if with == nil {
+		return nil, nil, nil
+	}
+	rest, given, err := without(with, "numbers")
+	if err != nil {
+		return nil, nil, form.Faults{{Field: "with", Want: "an object"}}
+	}
+	if given != nil {
+		bad = form.Prefix("with.numbers", form.Fill(&numbers, given, s.resolve))
+	}
+	return numbers, rest, bad
 }
 
 // steps serves GET /v1/desk/steps.
@@ -348,14 +382,8 @@ func (s *server) enrolOne(x *call, person []byte, unit, outlet string, dry bool)
 		}
 		return map[string]any{"error": map[string]any{"code": f.code, "message": f.text, "message_zh": f.text2}}
 	}
-	w, err := s.wishOf(person)
-	if err != nil {
-		return fail(err)
-	}
-	if err := s.serves(x, "outlet", w.Outlet); err != nil {
-		return fail(err)
-	}
-	token, step, err := s.opening(x, w)
+	w, bad := s.wishOf(person)
+	token, step, err := s.opening(x, w, bad)
 	if err != nil {
 		return fail(err)
 	}

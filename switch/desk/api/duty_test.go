@@ -96,7 +96,7 @@ func TestDuty_HD19_FreezeWithinTwoHoursOfReceipt(t *testing.T) {
 		c.must("root", "admin", "PUT", "/v1/desk/parties/"+name, fmt.Sprintf(`{"kind":"department","scopes":["all"],
 		 "channel":"kafka","topic":"freeze.%s","answer":"explicit"}`, name))
 	}
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	c.must("li.lei", "desk", "POST", "/v1/desk/commands", `{"card":"`+cardA+`","outlet":"d1","step":"report_loss","with":{`+
 		who+`,"form":"written","form_no":"f-1","bank_told":true}}`)
 	told := []string{<-published.sent, <-published.sent}
@@ -149,7 +149,7 @@ func mustPAN(t *testing.T, text string) pan.Number {
 // state, balance, and why something was declined.
 func TestDuty_HD26_TheHolderSeesHisOwnRecords(t *testing.T) {
 	c := newCounter(t, "zhoushan")
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	query := func(with string) *reply {
 		return c.ask("li.lei", "desk", "POST", "/v1/desk/accounts:query", `{"card":"`+cardA+`","with":{`+with+`}}`)
 	}
@@ -180,7 +180,7 @@ func (c *counter) verify(n int, card, app string) *reply {
 // SY9, ZZ10: the answer says how to show it to who sees or hears less well.
 func TestDuty_ZZ7_VerifyUnderTheSameFreeze(t *testing.T) {
 	c := newCounter(t, "zhengzhou")
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	r := c.verify(1, cardA, "identity")
 	if r.body["outcome"] != "approved" {
 		t.Fatalf("%s", r.raw)
@@ -206,7 +206,7 @@ func TestDuty_ZZ7_VerifyUnderTheSameFreeze(t *testing.T) {
 // SY11, ZZ12, ZZ5, ZS5: the supervisor sees figures of every outlet and can change nothing.
 func TestDuty_SY11_TheSupervisorSeesAndChangesNothing(t *testing.T) {
 	c := newCounter(t, "handan")
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	c.must("li.lei", "desk", "POST", "/v1/desk/commands", `{"card":"`+cardA+`","outlet":"d1","step":"open_complaint","with":{`+who+`}}`)
 	c.at.Add((60 * 24 * time.Hour).Milliseconds())
 	r := c.must("wang", "supervisor", "GET", "/v1/desk/figures", "")

@@ -50,7 +50,7 @@ func TestAnotherCitysListByItsCall(t *testing.T) {
 	ride := txn.Record{Kind: txn.BusBoarding, Outcome: txn.Approved, Issuer: "LUOYANG", BusinessDate: 20260302,
 		Postings: []txn.Posting{{Account: "purse", Amount: -200}, {Account: "operator/M5", Amount: 200}}}
 	c := newCounter(t, "zhengzhou").withForeign(records{ride, ride})
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	source := fmt.Sprintf(`{"institution":"LUOYANG","city":"luoyang","algorithm":"ed25519","public_key":"%x"}`, key.Public())
 	if r := c.ask("li.lei", "desk", "PUT", "/v1/desk/foreign/luoyang", source); r.status != http.StatusForbidden {

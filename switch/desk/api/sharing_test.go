@@ -57,7 +57,7 @@ var noHolder finding.Holder
 // A unit is registered by an admin, asks for what was agreed, and is refused beyond it.
 func TestUnitsAskForWhatWasAgreed(t *testing.T) {
 	c := newCounter(t, "handan").withSharing(nil, noHolder)
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	ask := func(body string) *reply {
 		return c.ask("transport_office.zhao", "authority", "POST", "/v1/desk/consumers/transport_office/query", body)
 	}
@@ -100,12 +100,12 @@ func TestUnitsAskForWhatWasAgreed(t *testing.T) {
 // A supplier's batch is taken by its signature, once.
 func TestSuppliersDeliver(t *testing.T) {
 	c := newCounter(t, "handan").withSharing(nil, noHolder)
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	key := ed25519.NewKeyFromSeed(make([]byte, 32))
 	c.must("root", "admin", "PUT", "/v1/desk/suppliers/civil_affairs", fmt.Sprintf(
 		`{"title":"Civil affairs","kinds":["eligibility"],"algorithm":"ed25519","public_key":"%x"}`, key.Public()))
 	body := "supplier,seq,kind,made,total\ncivil_affairs,1,eligibility,2026-03-02T00:59:00Z,1\n" +
-		"no,id,on,value,until\n1,110101199001011234,2026-03-01,senior,2027-01-01\n"
+		"no,id,on,value,until\n1,110101199001011237,2026-03-01,senior,2027-01-01\n"
 	send := func(signature []byte) *httptest.ResponseRecorder {
 		q := httptest.NewRequest("POST", "/v1/desk/suppliers/civil_affairs/batches", strings.NewReader(body))
 		q.Header.Set(HeaderActor, "feed")
@@ -142,7 +142,7 @@ func TestSuppliersDeliver(t *testing.T) {
 // A person's copy, the list of what is collected, the catalogue, and the retention job.
 func TestRightsAndLists(t *testing.T) {
 	c := newCounter(t, "zhengzhou").withSharing(nil, noHolder)
-	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011234", cardA))
+	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening("110101199001011237", cardA))
 	r := c.must("li.lei", "desk", "POST", "/v1/desk/accounts:copy", `{"card":"`+cardA+`","with":{`+who+`,"purpose":"own_records"}}`)
 	if r.body["document"] == nil || r.body["kept"] == nil || strings.Contains(r.raw, cardA) {
 		t.Errorf("%s", r.raw)

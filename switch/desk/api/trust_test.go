@@ -45,7 +45,7 @@ func (c *counter) rides() int {
 // published, and taken back it leaves the scheme's own limit.
 func TestDuty_ZZ14_ATrustFlagIsSetAndTakenBack(t *testing.T) {
 	c := newCounter(t, "zhengzhou")
-	const office, holder = "credit_office.wang", "410100199001011234"
+	const office, holder = "credit_office.wang", "410100199001011231"
 	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening(holder, cardA))
 	command := func(step, with string) string {
 		return fmt.Sprintf(`{"holder":%q,"step":%q,"with":{%s}}`, holder, step, with)
@@ -103,7 +103,7 @@ func TestDuty_ZZ14_ATrustFlagIsSetAndTakenBack(t *testing.T) {
 // The flag ends with its last day, on the card at once and in the account when that is due.
 func TestATrustFlagEndsWithItsDay(t *testing.T) {
 	c := newCounter(t, "zhengzhou")
-	const holder = "410100199001011234"
+	const holder = "410100199001011231"
 	c.must("li.lei", "desk", "POST", "/v1/desk/accounts", opening(holder, cardA))
 	c.must("li.lei", "desk", "POST", "/v1/desk/commands", fmt.Sprintf(`{"holder":%q,"step":"give_consent","with":{
 		"party":"credit_office","purpose":"credit_incentive","scope":["transit"]}}`, holder))

@@ -26,6 +26,78 @@ import (
 // ErrForm reports JSON that does not fill a step; the text names the field.
 var ErrForm = errors.New("form")
 
+// Fault is one field that is bad or missing.
+type Fault struct{ Field, Want string }
+
+// Faults are all bad and missing fields of a form. They wrap ErrForm.
+type Faults []Fault
+
+// Error names every field and what it wants.
+func (f Faults) Error() string {
+	all := make([]string, len(f))
+	for i, x := range f {
+		all[i] = "field " + x.Field + " " + x.Want
+		if !strings.HasPrefix(x.Want, "is ") && !strings.HasPrefix(x.Want, "stands") {
+			all[i] = "field " + x.Field + ": want " + x.Want
+		}
+	}
+	return ErrForm.Error() + ": " + strings.Join(all, "; ")
+}
+
+// Unwrap makes every list of faults an ErrForm.
+func (f Faults) Unwrap() error { return ErrForm }
+
+// Join gathers the faults of several forms; what else went wrong is returned as it is. It
+// returns nil when nothing did.
+func Join(errs ...error) error {
+	var all Faults
+	for _, err := range errs {
+		var more Faults
+		switch {
+		case err == nil:
+		case errors.As(err, &more):
+			all = append(all, more...)
+		default:
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all[:min(len(all), faultsMax)]
+}
+
+// Prefix names the faults of err as fields of the member name.
+func Prefix(name string, err error) error {
+	var all Faults
+	if !errors.As(err, &all) {
+		return err
+	}
+	out := slices.Clone(all)
+	for i := range out {
+		if at := out[i].Field; at == "body" {
+			out[i].Field = name
+		} else if strings.HasPrefix(at, "[") {
+			out[i].Field = name + at
+		} else {
+			out[i].Field = join(name, at)
+		}
+	}
+	return out
+}
+
+// Missing is the fault of fields that are not there; nil for none.
+func Missing(fields ...string) error {
+	var all Faults
+	for _, f := range fields {
+		all = append(all, Fault{f, "is missing"})
+	}
+	return Join(all)
+}
+
+// faultsMax bounds the faults that one error tells.
+const faultsMax = 40
+
 // Resolver turns what a person types where a token is wanted, a card number or the like,
 // into the token.
 type Resolver func(text string) (pan.Token, pan.Last4, error)
@@ -33,7 +105,8 @@ type Resolver func(text string) (pan.Token, pan.Last4, error)
 // listMax bounds a list in a form.
 const listMax = 1000
 
-// Fill fills what dst points to from one JSON object. What the object does not name stays.
+// Fill fills what dst points to from one JSON object. What the object does not name stays. The
+// error names every bad field, as Faults; the others are filled all the same.
 func Fill(dst any, data []byte, resolve Resolver) error {
 	f := filler{resolve: resolve}
 	return f.value(reflect.ValueOf(dst).Elem(), data, "")
@@ -48,7 +121,7 @@ func wrong(path, want string) error {
 	if path == "" {
 		path = "body"
 	}
-	return fmt.Errorf("%w: field %s: want %s", ErrForm, path, want)
+	return Faults{{path, want}}
 }
 
 func (f *filler) value(v reflect.Value, data []byte, path string) error {
@@ -201,6 +274,7 @@ func (f *filler) object(v reflect.Value, data []byte, path string) error {
 		return wrong(path, "an object")
 	}
 	seen := map[string]bool{}
+	var bad error
 	f.last4 = pan.Last4{}
 	var last4 pan.Last4
 	for d.More() {
@@ -213,17 +287,17 @@ func (f *filler) object(v reflect.Value, data []byte, path string) error {
 		field, ok := fieldOf(v, name)
 		var raw json.RawMessage
 		switch {
-		case !ok:
-			return fmt.Errorf("%w: field %s is not known here", ErrForm, printable(at))
-		case seen[name]:
-			return fmt.Errorf("%w: field %s stands twice", ErrForm, printable(at))
 		case d.Decode(&raw) != nil:
-			return wrong(at, "valid JSON")
+			return Join(bad, wrong(printable(at), "valid JSON"))
+		case !ok:
+			bad = Join(bad, Faults{{printable(at), "is not known here"}})
+			continue
+		case seen[name]:
+			bad = Join(bad, Faults{{printable(at), "stands twice"}})
+			continue
 		}
 		seen[name] = true
-		if err := f.value(field, raw, at); err != nil {
-			return err
-		}
+		bad = Join(bad, f.value(field, raw, at))
 		if f.last4 != (pan.Last4{}) {
 			last4, f.last4 = f.last4, pan.Last4{}
 		}
@@ -238,7 +312,7 @@ func (f *filler) object(v reflect.Value, data []byte, path string) error {
 	if field := v.FieldByName("Last4"); field.IsValid() && field.IsZero() && last4 != (pan.Last4{}) {
 		field.Set(reflect.ValueOf(last4))
 	}
-	return nil
+	return bad
 }
 
 func join(path, name string) string {
@@ -264,13 +338,12 @@ func (f *filler) list(v reflect.Value, data []byte, path string) error {
 		return wrong(path, fmt.Sprintf("a list of at most %d", listMax))
 	}
 	out := reflect.MakeSlice(v.Type(), len(items), len(items))
+	var bad error
 	for i, item := range items {
-		if err := f.value(out.Index(i), item, fmt.Sprintf("%s[%d]", path, i)); err != nil {
-			return err
-		}
+		bad = Join(bad, f.value(out.Index(i), item, fmt.Sprintf("%s[%d]", path, i)))
 	}
 	v.Set(out)
-	return nil
+	return bad
 }
 
 func (f *filler) set(v reflect.Value, data []byte, path string) error {
