@@ -117,6 +117,7 @@ func (e *Engine) SetPolicy(p Policy) error {
 // scratch is what one decision needs for its own time only. A list decides with one, so
 // that it stays in the processor's cache.
 type scratch struct {
+	now    txn.Millis // of the decision
 	view   View
 	result Result
 	loaded []byte
@@ -171,6 +172,7 @@ func (e *Engine) Authorize(ctx context.Context, r *txn.Request) Answer {
 	w.own = Answer{}
 	w.begin(e, r, &w.own)
 	for !w.done {
+		s.now = e.now()
 		if !e.prepare(ctx, s, w) {
 			break
 		}
@@ -186,7 +188,7 @@ func (e *Engine) Authorize(ctx context.Context, r *txn.Request) Answer {
 	return a
 }
 
-// prepare loads the card unless the last conflict told it, decides, and fills the
+// prepare loads the card unless the last conflict told it, decides as of s.now, and fills the
 // commit. It returns false when the answer is there without one.
 func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 	w.tries++
@@ -211,7 +213,7 @@ func (e *Engine) prepare(ctx context.Context, s *scratch, w *work) bool {
 		return e.fail(w, fmt.Errorf("%w: card %s: %w", store.ErrDamaged, w.request.Card, err))
 	}
 	v.Known = v.Version > 0 && v.Card.Status != card.Guest
-	Decide(v, w.request, e.policy.Load(), e.now(), &s.result)
+	Decide(v, w.request, e.policy.Load(), s.now, &s.result)
 	if s.result.Damaged {
 		return e.fail(w, fmt.Errorf("%w: card %s: its rides", store.ErrDamaged, w.request.Card))
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tapswitch/tapswitch/switch/gate/frame"
 )
@@ -15,6 +16,7 @@ const PageSize = 512
 const (
 	pageVersion = 1
 	entrySize   = 10
+	pageBytes   = 1 + PageSize*entrySize
 )
 
 // ErrStored reports a stored value of this package that cannot be read.
@@ -69,7 +71,7 @@ func (p *Page) Set(seq uint32, e Entry) {
 
 // Append appends the stored form.
 func (p *Page) Append(dst []byte) []byte {
-	dst = append(dst, pageVersion)
+	dst = append(slices.Grow(dst, pageBytes), pageVersion)
 	for i := range p.entries {
 		e := &p.entries[i]
 		dst = binary.BigEndian.AppendUint64(dst, uint64(e.Digest))
@@ -84,7 +86,7 @@ func (p *Page) Read(b []byte, version uint64) error {
 	if version == 0 {
 		return nil
 	}
-	if len(b) != 1+PageSize*entrySize || b[0] != pageVersion {
+	if len(b) != pageBytes || b[0] != pageVersion {
 		return fmt.Errorf("%w: page of %d bytes", ErrStored, len(b))
 	}
 	for i := range p.entries {

@@ -64,8 +64,8 @@ var (
 
 // Engine is what books money.
 type Engine interface {
-	// AuthorizeAll decides a list, one durable write for all; a request that is sent again is
-	// answered again and not booked twice.
+	// AuthorizeAll decides a list, one durable write for all of it; a request that is sent again
+	// is answered again and not booked twice.
 	AuthorizeAll(ctx context.Context, requests []*txn.Request) []engine.Answer
 }
 

@@ -175,8 +175,7 @@ func (s *Service) Decide(ctx context.Context, d Decision) error {
 	}
 	var lines []upload.Line
 	if d.Accept {
-		to = upload.Fate{State: upload.Accepted}
-		if lines, err = s.bookHeld(ctx, terminal, &h, r); err != nil {
+		if to, lines, err = s.bookHeld(ctx, terminal, &h, r); err != nil {
 			return err
 		}
 		if d.Actor == itself && h.Reason == upload.Torn {
@@ -206,20 +205,21 @@ func (s *Service) tacOf(r frame.Record) txn.TACVerdict {
 	}
 }
 
-// bookHeld has the engine book a held record, and returns its card's line as it is then.
+// bookHeld has the engine book a held record, and returns its fate and its card's line as it is
+// then. One that was served after the end of its card's lease says so, as if it had not been held.
 func (s *Service) bookHeld(ctx context.Context, from txn.TerminalID, h *heldRecord, r frame.Record) (
-	[]upload.Line, error) {
+	to upload.Fate, lines []upload.Line, err error) {
 	source, err := s.o.Source(ctx, from)
 	if err != nil {
-		return nil, err
+		return to, nil, err
 	}
 	number, err := r.Number()
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotBooked, err)
+		return to, nil, fmt.Errorf("%w: %w", ErrNotBooked, err)
 	}
 	token := s.o.Tokenizer.Token(number)
 	var q txn.Request
-	s.fill(&q, r, &lately{place: source.Place})
+	s.fill(&q, r, &lately{place: source.Place, gate: from})
 	q.Card, q.Last4, q.ServiceAt, q.ReceivedAt = token, number.Last4(), h.At, s.o.Now()
 	q.TAC = s.tacOf(r)
 	if h.Reason == upload.Dispute { // its number is another record's
@@ -227,14 +227,14 @@ func (s *Service) bookHeld(ctx context.Context, from txn.TerminalID, h *heldReco
 	}
 	line, err := s.lines.find(ctx, token)
 	if err != nil {
-		return nil, err
+		return to, nil, err
 	}
 	a := s.o.Engine.AuthorizeAll(ctx, []*txn.Request{&q})[0]
 	switch {
 	case a.Err != nil:
-		return nil, fmt.Errorf("record %s is held still, ask again: %w", q.ID, a.Err)
+		return to, nil, fmt.Errorf("record %s is held still, ask again: %w", q.ID, a.Err)
 	case a.Decision.Outcome != txn.Approved:
-		return nil, fmt.Errorf("%w: the engine answers %s", ErrNotBooked, a.Decision.Reason)
+		return to, nil, fmt.Errorf("%w: the engine answers %s", ErrNotBooked, a.Decision.Reason)
 	}
 	if g := line.Grey; g != nil && g.Seq == r.TermSeq() && g.PSAM == r.PSAM() {
 		line.Grey = nil
@@ -245,7 +245,10 @@ func (s *Service) bookHeld(ctx context.Context, from txn.TerminalID, h *heldReco
 			line.Delta += txn.Minor(r.Amount())
 		}
 	}
-	return []upload.Line{line}, nil
+	if to.State = upload.Accepted; a.Decision.LeaseEnded {
+		to.Reason = upload.LeaseEnded
+	}
+	return to, []upload.Line{line}, nil
 }
 
 func (s *Service) decisionToken(id string) pan.Token {

@@ -58,3 +58,27 @@ func TestRecordsAfterTheLease(t *testing.T) {
 		t.Errorf("the reason is called %s", got)
 	}
 }
+
+// A held record that a person accepts keeps saying that its card's lease had ended.
+func TestAcceptedRecordsAfterTheLease(t *testing.T) {
+	r := newRig(t, func(o *Options) { o.HoldBroken = true })
+	policy := r.engine.Policy()
+	policy.Lease = lease.Terms{Length: hour, Margin: 60 * second, RenewedBy: lease.All()}
+	if err := r.engine.SetPolicy(policy); err != nil {
+		t.Fatal(err)
+	}
+	r.at = noon - 2*hour
+	r.enrol(1, 5000)
+	r.at = noon
+	var g gate
+	r.expect(r.take(g.next(tap(0, 100, 7, 5000, 70))), "accepted")
+	broken := g.next(tap(0, 101, 8, 4000, 30))
+	r.expect(r.take(broken), "held/chain_broken")
+	if err := r.s.Decide(t.Context(), Decision{ID: r.held()[0].ID, Accept: true, Actor: "wang"}); err != nil {
+		t.Fatal(err)
+	}
+	r.expect(r.take(broken), "duplicate/lease_ended")
+	if got := r.borne(r.tokenOf(0)); got["operator/lease_ended"] != 1 {
+		t.Errorf("borne: %v", got)
+	}
+}

@@ -108,3 +108,31 @@ func TestPassBackOfRecords(t *testing.T) {
 		}
 	}
 }
+
+// A line of gates counts what a gate uploads, though its records are named by the security module,
+// together with what the gates of the line ask on line.
+func TestUploadedTapCountsAtItsLineOfGates(t *testing.T) {
+	r := metro(t)
+	policy := r.engine.Policy()
+	policy.PassBack = passback.Rules{Gate: 10 * 60 * second, GateDigits: 2}
+	if err := r.engine.SetPolicy(policy); err != nil {
+		t.Fatal(err)
+	}
+	var g gate
+	r.expect(r.take(g.next(tap(0, 101, 8, 5000, 5))), "accepted")
+	for i, name := range []string{"GATE08", "WEST08"} {
+		id, err := txn.ParseTerminalID(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := txn.Request{ID: txn.RequestID{Terminal: id, Boot: 1, Counter: uint32(201 + i)}, Kind: txn.BusBoarding,
+			Card: r.tokenOf(0), Currency: txn.CNY, ServiceAt: r.at, ReceivedAt: r.at, FareGiven: true,
+			FullFare: 200, Amount: 190}
+		if a := r.engine.Authorize(t.Context(), &q); a.Err != nil || a.Decision.Outcome != txn.Approved {
+			t.Fatalf("%s: %s, %v", name, a.Decision.Reason, a.Err)
+		}
+	}
+	if _, causes := r.noted(); causes[201] != txn.CausePassBack || causes[202] == txn.CausePassBack {
+		t.Errorf("causes %v, want the rule broken at the same line of gates alone", causes)
+	}
+}

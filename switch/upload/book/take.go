@@ -1,19 +1,13 @@
 package book
 
 import (
-	"cmp"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"slices"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/crypto/purse"
-	"github.com/tapswitch/tapswitch/switch/card"
-	"github.com/tapswitch/tapswitch/switch/engine"
 	"github.com/tapswitch/tapswitch/switch/gate/frame"
-	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 	"github.com/tapswitch/tapswitch/switch/upload"
 )
@@ -68,7 +62,7 @@ type work struct {
 	checked  []int32 // the items that purses stand for
 	order    []int32 // the items to be booked, by card and counter
 	ranks    []rank
-	requests []txn.Request
+	requests []txn.Request // of one call of the engine
 	list     []*txn.Request
 	listed   []int32
 	parts    []part
@@ -137,7 +131,7 @@ func (w *work) begin(s *Service, id txn.TerminalID, source Source, f *frame.Fram
 	w.clock = upload.Clock{Zone: s.o.Zone, Ahead: txn.Millis(f.SentAt) - w.now}
 	n := f.Len()
 	w.items = slices.Grow(w.items[:0], n)[:n]
-	w.requests = slices.Grow(w.requests[:0], n)[:n]
+	w.requests = slices.Grow(w.requests[:0], min(n, bookMax))[:min(n, bookMax)]
 	w.purses = slices.Grow(w.purses[:0], n)
 	w.verdicts = slices.Grow(w.verdicts[:0], n)
 	for i := range n {
@@ -445,282 +439,5 @@ func purseRecord(r frame.Record) purse.Record {
 		Values: purse.Values{Type: purse.Type(r.TTI()), Amount: r.Amount(), Balance: r.Before(),
 			Counter: r.Counter(), TermSeq: r.TermSeq(), Terminal: r.PSAM(), Date: r.Date(), Time: r.Time()},
 		TAC: r.TAC(),
-	}
-}
-
-// chain looks at the cards of what is to be booked, in the order of their counters.
-func (w *work) chain(ctx context.Context) error {
-	w.order = w.order[:0]
-	for i := range w.items {
-		if s := w.items[i].fate; s.State == upload.Taken || s.Reason == upload.Torn && s.State == upload.Held {
-			w.order = append(w.order, int32(i))
-		}
-	}
-	w.sort()
-	w.parts = slices.Grow(w.parts[:0], w.s.workers+1)[:w.s.workers+1]
-	clear(w.parts)
-	size := len(w.order)/w.s.workers + 1
-	w.s.split(len(w.order), size, func(from, to int) {
-		p := &w.parts[from/size]
-		p.err = w.chainPart(ctx, w.cardStart(from), w.cardStart(to), p)
-	})
-	for i := range w.parts {
-		if w.parts[i].err != nil {
-			return w.parts[i].err
-		}
-		w.resolved = append(w.resolved, w.parts[i].solve...)
-	}
-	return nil
-}
-
-// rank is where an item stands in the order.
-type rank struct {
-	card    uint64
-	counter uint16
-	item    int32
-}
-
-// sort brings the order to cards and their counters; of the same counter the first comes first.
-func (w *work) sort() {
-	w.ranks = w.ranks[:0]
-	for _, i := range w.order {
-		it := &w.items[i]
-		w.ranks = append(w.ranks, rank{binary.BigEndian.Uint64(it.token[:]), it.record.Counter(), i})
-	}
-	slices.SortFunc(w.ranks, func(a, b rank) int {
-		if c := cmp.Compare(a.card, b.card); c != 0 {
-			return c
-		}
-		if a.counter != b.counter {
-			return int(a.counter) - int(b.counter)
-		}
-		return int(a.item) - int(b.item)
-	})
-	for k := range w.ranks {
-		w.order[k] = w.ranks[k].item
-	}
-}
-
-// cardStart moves an index into the order to where its card begins.
-func (w *work) cardStart(i int) int {
-	for i > 0 && i < len(w.order) && w.items[w.order[i]].token == w.items[w.order[i-1]].token {
-		i--
-	}
-	return i
-}
-
-// chainPart looks at whole cards of the order.
-func (w *work) chainPart(ctx context.Context, from, to int, p *part) error {
-	var state card.State
-	var loaded []byte
-	for from < to {
-		end := from + 1
-		for end < to && w.items[w.order[end]].token == w.items[w.order[from]].token {
-			end++
-		}
-		token := w.items[w.order[from]].token
-		l, err := w.s.o.Cards.Load(ctx, token, loaded)
-		if err != nil {
-			return fmt.Errorf("card of a record: %w", err)
-		}
-		loaded = l.State
-		if l.Version > 0 {
-			if err := state.Decode(l.State); err != nil {
-				return fmt.Errorf("%w: card %s: %w", store.ErrDamaged, token, err)
-			}
-			line, err := w.s.lines.find(ctx, token)
-			if err != nil {
-				return err
-			}
-			w.chainCard(w.order[from:end], &state, &line, p)
-		}
-		from = end
-	}
-	return nil
-}
-
-// chainCard looks at the records of one card, the lowest counter first.
-func (w *work) chainCard(of []int32, state *card.State, line *upload.Line, p *part) {
-	account, window := upload.AccountOf(state), state.Counter
-	quiet, changed := line.Quiet(), false
-	for _, i := range of {
-		it := &w.items[i]
-		fact := factOf(it)
-		if it.fate.State == upload.Held {
-			if line.Grey == nil {
-				line.Await(&account, fact.Counter)
-				line.Grey = &upload.Grey{Fact: fact, PSAM: it.record.PSAM(), Seq: it.record.TermSeq(),
-					Digest: it.digest}
-				changed = true
-			}
-			continue
-		}
-		switch window.Check(fact.Counter) {
-		case card.CounterBooked:
-			if !it.retry {
-				it.fate = upload.Fate{State: upload.Held, Reason: upload.CounterUsed}
-			}
-			continue
-		case card.CounterTooOld:
-			if !it.retry {
-				it.fate = upload.Fate{State: upload.Held, Reason: upload.CounterOld}
-			}
-			continue
-		}
-		if g := line.Grey; g != nil {
-			solved, paid := w.solve(it, line, state, p)
-			changed = changed || solved
-			if paid {
-				line.See(&g.Fact, &account, upload.LaterOf(state, g.At))
-				account.Balance -= g.Amount
-			}
-		}
-		place, off := line.See(&fact, &account, upload.LaterOf(state, it.at))
-		changed = changed || place != upload.Next && place != upload.First || off != 0
-		switch {
-		case place == upload.Rolled:
-			it.fate = upload.Fate{State: upload.Held, Reason: upload.RolledBack}
-			continue
-		case off != 0 && w.s.o.HoldBroken:
-			it.fate = upload.Fate{State: upload.Held, Reason: upload.ChainBroken}
-			line.NotBooked(fact.Amount)
-			continue
-		}
-		it.seen, window = true, window.Mark(fact.Counter)
-		account = upload.Account{Seen: true, High: max(account.High, fact.Counter),
-			Balance: account.Balance - fact.Amount}
-	}
-	if changed || !quiet {
-		line.Last4 = w.items[of[0]].last4
-		p.lines = append(p.lines, *line)
-	}
-}
-
-func factOf(it *item) upload.Fact {
-	return upload.Fact{Counter: uint32(it.record.Counter()), Before: txn.Minor(it.record.Before()),
-		Amount: txn.Minor(it.record.Amount()), At: it.at}
-}
-
-// solve asks a good record about the card's torn one, and tells whether that had been paid.
-func (w *work) solve(it *item, line *upload.Line, state *card.State, p *part) (solved, paid bool) {
-	g := line.Grey
-	if it.proves && it.torn == g.Digest {
-		line.Grey = nil
-		return true, false
-	}
-	fact := factOf(it)
-	credited := upload.LaterOf(state, it.at) - upload.LaterOf(state, g.At)
-	fate := g.Resolve(&fact, max(0, credited))
-	if fate.State == upload.Held {
-		return false, false
-	}
-	p.solve = append(p.solve, resolution{heldID(g.PSAM, g.Seq, g.Digest), fate})
-	line.Grey = nil
-	return true, fate.State == upload.Accepted
-}
-
-// book has the engine book what is Taken.
-func (w *work) book(ctx context.Context) {
-	w.list, w.listed, w.names = w.list[:0], w.listed[:0], lately{place: w.source.Place}
-	for _, i := range w.order {
-		if it := &w.items[i]; it.fate.State == upload.Taken {
-			r := &w.requests[i]
-			w.request(r, it)
-			w.list, w.listed = append(w.list, r), append(w.listed, i)
-		}
-	}
-	if len(w.list) == 0 {
-		return
-	}
-	answers := w.s.o.Engine.AuthorizeAll(ctx, w.list)
-	for k, i := range w.listed {
-		w.items[i].fate = fateOf(&answers[k], w.items[i].retry)
-	}
-}
-
-// request makes the engine's request of a record.
-func (w *work) request(r *txn.Request, it *item) {
-	w.s.fill(r, it.record, &w.names)
-	r.Card, r.Last4, r.ServiceAt, r.ReceivedAt = it.token, it.last4, it.at, w.now
-	if w.s.o.Verifier != nil { // a record whose TAC is not good is not booked here
-		r.TAC = txn.TACValid
-	}
-}
-
-// bootOfRecords stands in the ids of off-line records for the boot number: they are named by
-// security module and sequence number, whatever gate and boot sent them.
-const bootOfRecords = 1<<32 - 1
-
-// lately is what the record before had in common with this one: records of a gate come from one
-// module, line and station, in rows.
-type lately struct {
-	place         txn.Place // of the terminal
-	line, station string
-	psam          [6]byte
-	terminal      txn.TerminalID
-}
-
-// same returns a name that is the last one, most times, or a shared copy.
-func (s *Service) same(last *string, b []byte) string {
-	if string(b) != *last {
-		*last = s.name(b)
-	}
-	return *last
-}
-
-// fill makes the engine's request of a record, but for its card and times. r is zero.
-func (s *Service) fill(r *txn.Request, rec frame.Record, l *lately) {
-	if psam := rec.PSAM(); psam != l.psam || l.terminal == (txn.TerminalID{}) {
-		l.psam, l.terminal = psam, txn.TerminalID{}
-		hex.Encode(l.terminal[:], psam[:])
-	}
-	r.ID = txn.RequestID{Terminal: l.terminal, Boot: bootOfRecords, Counter: rec.TermSeq()}
-	r.Kind, r.Place, r.Currency, r.Amount = kindOf(rec), l.place, s.o.Currency, txn.Minor(rec.Amount())
-	r.Offline, r.OfflineCounter, r.ListEpoch = true, uint32(rec.Counter()), rec.ListEpoch()
-	r.Untimed = true
-	if r.Kind != txn.Purchase {
-		r.FareGiven, r.FullFare = true, txn.Minor(rec.Fare())
-		r.Ride = txn.Ride{Mode: txn.Mode(rec.Mode()), Business: rec.Business(),
-			Metres: int64(rec.Metres()), Degraded: rec.Degraded()}
-	}
-	if line := rec.Line(); len(line) > 0 {
-		r.Place.Line = s.same(&l.line, line)
-	}
-	if station := rec.Station(); len(station) > 0 {
-		r.Place.Station = s.same(&l.station, station)
-	}
-}
-
-// fateOf reads the engine's answer. Taken means that nobody knows yet: send again.
-func fateOf(a *engine.Answer, retry bool) upload.Fate {
-	held := func(why upload.Reason) upload.Fate {
-		if retry && !a.Decision.Replay {
-			why = upload.Unclear
-		}
-		return upload.Fate{State: upload.Held, Reason: why}
-	}
-	switch reason := a.Decision.Reason; {
-	case a.Err != nil || reason.Retryable() || a.Decision.Outcome == txn.OutcomeNone:
-		return upload.Fate{State: upload.Taken}
-	case a.Decision.LeaseEnded:
-		return upload.Fate{State: upload.Accepted, Reason: upload.LeaseEnded}
-	case a.Decision.Outcome == txn.Approved:
-		return upload.Fate{State: upload.Accepted}
-	case reason == txn.CounterSeen:
-		return held(upload.CounterUsed)
-	case reason == txn.IDTooOld:
-		return held(upload.CounterOld)
-	case reason == txn.IDReused:
-		return upload.Fate{State: upload.Held, Reason: upload.Dispute}
-	case reason == txn.TimeInFuture:
-		return upload.Fate{State: upload.Held, Reason: upload.InFuture}
-	case reason == txn.TimeTooOld:
-		return upload.Fate{State: upload.Rejected, Reason: upload.TooOld}
-	case reason == txn.CardExpired || reason == txn.CardNotActive:
-		return upload.Fate{State: upload.Rejected, Reason: upload.CardInvalid}
-	case reason == txn.UnknownCard:
-		return upload.Fate{State: upload.Rejected, Reason: upload.CardUnknown}
-	default:
-		return upload.Fate{State: upload.Rejected, Reason: upload.Declined}
 	}
 }
