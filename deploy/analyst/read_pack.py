@@ -2,11 +2,15 @@
 
 Opens settlement.xlsx with openpyxl, and holds camt053.xml and camt054.xml against the classes
 that pyiso20022 has of the schemas of ISO 20022: elements and their order, what is required and
-how often, patterns, lengths, digits and lists of codes. Prints the sheets and what is wrong as a JSON
+how often, patterns, lengths, digits and lists of codes. Adds the payment orders up, those that
+carry an order of a certified day apart, and holds them against the control totals of
+manifest.json, and against the same orders in the other formats. Prints the sheets and what is wrong as a JSON
 list, an entry a folder.
 """
 
+import csv
 import dataclasses
+import decimal
 import enum
 import importlib
 import json
@@ -18,6 +22,7 @@ import typing
 import xml.etree.ElementTree as tree
 
 import openpyxl
+import pyarrow.parquet
 
 
 def kinds(hint):
@@ -117,8 +122,57 @@ def sheets(path):
             for s in book.worksheets}
 
 
+NUMBERS = {"CNY": "156", "HKD": "344", "MOP": "446", "SGD": "702", "USD": "840", "EUR": "978",
+           "JPY": "392", "KRW": "410"}
+WHOLE = ("JPY", "KRW")  # no decimals
+
+
+def minor(text, currency):
+    return int(decimal.Decimal(str(text)) * (1 if currency in WHOLE else 100))
+
+
+def orders(folder):
+    """What orders.csv holds, and where the manifest or another format says otherwise."""
+    wrong, sums = [], {}
+    with open(os.path.join(folder, "orders.csv"), encoding="utf-8-sig", newline="") as f:
+        lines = list(csv.DictReader(f))
+    with open(os.path.join(folder, "manifest.json"), encoding="utf-8") as f:
+        manifest = json.load(f)
+    for o in lines:
+        amount = minor(o["amount"], o["currency"])
+        s = sums.setdefault(int(NUMBERS[o["currency"]]), dict.fromkeys(
+            ("orders", "carried_orders", "ordered_pay", "ordered_collect", "carried_pay",
+             "carried_collect"), 0))
+        s["orders"] += 1
+        s["ordered_" + o["direction"]] += amount
+        if o["carries"]:
+            s["carried_orders"] += 1
+            s["carried_" + o["direction"]] += amount
+            if o["carries"][:8] >= manifest["business_date"].replace("-", ""):
+                wrong.append(f"{o['number']} carries {o['carries']}, which is of no day before")
+    for c in manifest["control"]:
+        s = sums.pop(c["currency"], {})
+        wrong += [f"{name} is {c[name]}, the orders have {s.get(name, 0)}"
+                  for name in ("orders", "carried_orders", "ordered_pay", "ordered_collect",
+                               "carried_pay", "carried_collect") if c[name] != s.get(name, 0)]
+        own = c["ordered_pay"] - c["ordered_collect"] - c["carried_pay"] + c["carried_collect"]
+        if c["net"] != own + c["ordered_before"] or c["debit"] != c["credit"]:
+            wrong.append(f"the control totals of {c['currency']} do not add up")
+    wrong += [f"orders in currency {c} are in no control total" for c in sums]
+    keys = ("number", "direction", "party", "held", "carries")
+    mine = [tuple(o[k].removeprefix("'") for k in keys) for o in lines]
+    sheet = openpyxl.load_workbook(os.path.join(folder, "settlement.xlsx"))["orders"]
+    head, *rows = ([c.value or "" for c in row] for row in sheet)
+    columns = pyarrow.parquet.read_table(os.path.join(folder, "orders.parquet")).to_pylist()
+    for name, other in (("sheet", [dict(zip(head, row)) for row in rows]), ("parquet", columns)):
+        if mine != [tuple(o[k] for k in keys) for o in other]:
+            wrong.append(f"the {name} has other orders")
+    return {"orders": len(lines), "carried": sum(bool(o["carries"]) for o in lines), "wrong": wrong}
+
+
 def read(folder):
-    return {"sheets": sheets(os.path.join(folder, "settlement.xlsx")),
+    return {"orders": orders(folder),
+            "sheets": sheets(os.path.join(folder, "settlement.xlsx")),
             "camt053": message(os.path.join(folder, "camt053.xml"), "camt_053_001_08"),
             "camt054": message(os.path.join(folder, "camt054.xml"), "camt_054_001_08")}
 

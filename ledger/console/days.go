@@ -109,6 +109,14 @@ type dayPage struct {
 	Settles bool
 }
 
+// Late is what the last run of the date shows apart.
+func (p *dayPage) Late() []Late {
+	if len(p.Runs) == 0 {
+		return nil
+	}
+	return p.Runs[0].Late
+}
+
 // date reads the date of a path.
 func (x *visit) date() (txn.BusinessDate, error) {
 	d, err := txn.ParseBusinessDate(x.r.PathValue("date"))

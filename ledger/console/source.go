@@ -186,7 +186,18 @@ type Run struct {
 	// Corrects is the number of the run that this one corrects, empty for none.
 	Corrects string
 	Nets     []Net
+	Late     []Late
 	Files    []File
+}
+
+// Late is the part of what a run settles whose service was on an earlier date: taps that came
+// after their day was closed.
+type Late struct {
+	Account     string
+	ServiceDate string
+	Currency    uint16
+	Count       int64
+	Amount      int64
 }
 
 // Net is what a party is paid (positive) or pays.

@@ -144,7 +144,7 @@ func (f *Finance) run(e journal.Event) (r console.Run, err error) {
 	}
 	r.Files = append(r.Files, sized(pack.ManifestName, filepath.Join(dir, pack.ManifestName))...)
 	r.Files = append(r.Files, sized(certificateName, f.certificate(e.Date))...)
-	r.Nets, err = nets(dir)
+	r.Nets, r.Late, err = settled(dir)
 	return r, err
 }
 
@@ -175,24 +175,28 @@ func (f *Finance) manifest(date txn.BusinessDate, run int) (dir string, m pack.M
 	return dir, m, nil
 }
 
-// nets reads what parties are owed in a run.
-func nets(dir string) ([]console.Net, error) {
+// settled reads what parties are owed in a run, and what of it is late.
+func settled(dir string) (all []console.Net, late []console.Late, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, pack.StatementName))
 	if err != nil {
-		return nil, fmt.Errorf("settlement of a run: %w", err)
+		return nil, nil, fmt.Errorf("settlement of a run: %w", err)
 	}
 	var s struct {
-		Net []clearing.NetLine `json:"net"`
+		Net  []clearing.NetLine  `json:"net"`
+		Late []clearing.LateLine `json:"late"`
 	}
 	if err := json.Unmarshal(text, &s); err != nil {
-		return nil, fmt.Errorf("settlement of a run: %w", err)
+		return nil, nil, fmt.Errorf("settlement of a run: %w", err)
 	}
-	var all []console.Net
+	for _, l := range s.Late {
+		late = append(late, console.Late{Account: string(l.Account), ServiceDate: l.ServiceDate,
+			Currency: uint16(l.Currency), Count: l.Count, Amount: l.Amount})
+	}
 	for _, n := range s.Net {
 		all = append(all, console.Net{Party: n.Party, Currency: uint16(n.Currency), Gross: n.Gross,
 			Adjusted: n.Adjusted, Net: n.Net})
 	}
-	return all, nil
+	return all, late, nil
 }
 
 // Open implements console.Settlements. Only what the journal and the manifest name is opened.

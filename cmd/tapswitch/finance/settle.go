@@ -68,12 +68,13 @@ func (d *desk) ran(c *cobra.Command, run *day.Run) error {
 	w := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(c.OutOrStdout(), "run %d of %s (%s): %d records with their markers, %d approved, %d breaks\n%s\n", m.Run,
 		m.BusinessDate, how, m.Records, m.Approved, m.Breaks, run.Dir)
-	fmt.Fprintln(w, "Cur\tGross\tFees\tTax\tNet\tTo pay\tTo collect\t")
+	fmt.Fprintln(w, "Cur\tGross\tof it late\tFees\tTax\tNet\tTo pay\tTo collect\tCarried orders\t")
 	for _, s := range m.Control {
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Currency, pack.Decimal(s.Gross, s.Currency),
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t\n", s.Currency,
+			pack.Decimal(s.Gross, s.Currency), pack.Decimal(s.Late, s.Currency),
 			pack.Decimal(s.Fees, s.Currency), pack.Decimal(s.Tax, s.Currency),
 			pack.Decimal(s.Net, s.Currency), pack.Decimal(s.OrderedPay, s.Currency),
-			pack.Decimal(s.Collected, s.Currency))
+			pack.Decimal(s.Collected, s.Currency), s.Carried)
 	}
 	return w.Flush()
 }

@@ -103,8 +103,39 @@ func (s *settling) net() error {
 			return err
 		}
 	}
-	return s.forgotten(lines)
+	if err := s.forgotten(lines); err != nil {
+		return err
+	}
+	return s.before()
 }
+
+// before tells what earlier runs of the day ordered and this one leaves as it is.
+func (s *settling) before() error {
+	sums := map[netKey]int64{}
+	for i := range s.run.Prior {
+		o := &s.run.Prior[i]
+		if !o.counts() {
+			continue
+		}
+		day, err := txn.ParseBusinessDate(o.PartyDay)
+		if err != nil {
+			return fmt.Errorf("order %s: %w", o.Number, err)
+		}
+		n := netKey{o.Party, o.Currency, day}
+		if sums[n], err = chart.Sum(sums[n], o.signed()); err != nil {
+			return err
+		}
+	}
+	for _, n := range sorted(sums) {
+		s.out.Before = append(s.out.Before, NetLine{Party: n.party, Currency: n.currency,
+			PartyDay: n.day.String(), Net: sums[n]})
+	}
+	return nil
+}
+
+// counts reports whether an order of an earlier run of the day stands: a held one was never to be
+// sent, so that its money is still to be ordered, and a carried one is of another day.
+func (o *Order) counts() bool { return o.Held == "" && o.Carries == "" }
 
 // transit clears the party's accounts against what is on its way to or from it. It must come
 // after all orders: from here on positions say nothing.
@@ -118,8 +149,8 @@ func (s *settling) transit(n netKey, net int64, postings []txn.Posting) error {
 func (s *settling) order(n netKey, net int64) error {
 	for i := range s.run.Prior {
 		o := &s.run.Prior[i]
-		if o.Held != "" || o.Carries != "" {
-			continue // never to be sent, so that its money is still to be ordered, or of another day
+		if !o.counts() {
+			continue
 		}
 		if o.Party == n.party && o.Currency == n.currency && o.PartyDay == n.day.String() {
 			net -= o.signed()

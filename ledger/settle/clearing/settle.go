@@ -94,6 +94,8 @@ type Statement struct {
 	Entries     []Entry          `json:"entries"`
 	Net         []NetLine        `json:"net"`
 	Orders      []Order          `json:"orders"`
+	// Before is what earlier runs of this day ordered and this one leaves ordered, by party.
+	Before []NetLine `json:"before,omitempty"`
 }
 
 // settling is a settlement under way.

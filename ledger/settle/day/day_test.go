@@ -719,12 +719,19 @@ func TestHeldOrdersAreCarried(t *testing.T) {
 		if err := readJSON(filepath.Join(run.Dir, pack.StatementName), &s); err != nil {
 			t.Fatal(err)
 		}
+		var amount int64
 		for _, order := range s.Orders {
 			if order.Carries != "" {
 				carries = append(carries, order)
+				amount += order.Amount
 			} else {
 				of = append(of, order)
 			}
+		}
+		// The control totals add up with them.
+		if c := run.Manifest.Control[0]; c.Short() != 0 || c.Carried != int64(len(carries)) ||
+			c.Orders != int64(len(s.Orders)) || c.CarriedPay+c.CarriedCollect != amount {
+			t.Errorf("control totals %+v of %d orders, %d carried", c, len(s.Orders), len(carries))
 		}
 		return of, carries
 	}
@@ -792,7 +799,11 @@ func TestHeldOrdersAreCarried(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if of, carries := orders(o.settle(day4)); len(carries) != 0 || len(of) != 1 {
+	correction := o.settle(day4)
+	if of, carries := orders(correction); len(carries) != 0 || len(of) != 1 {
 		t.Errorf("a correction orders %d and carries %d", len(of), len(carries))
+	}
+	if c := correction.Manifest.Control[0]; c.OrderedBefore == 0 || c.Net-c.OrderedBefore != c.OrderedPay-c.Collected {
+		t.Errorf("control totals of a correction: %+v", c)
 	}
 }

@@ -79,7 +79,8 @@ func TestControlTotalsAreThoseOfTheFiles(t *testing.T) {
 			Gross: total(t, tableOf(t, files, "gross.csv"), "amount"), Fees: total(t, fees, "amount"),
 			Tax: total(t, fees, "tax"), Net: total(t, tableOf(t, files, "net.csv"), "net"),
 			OrderedPay: total(t, orders, "amount", "direction", "pay"),
-			Collected:  total(t, orders, "amount", "direction", "collect")}
+			Collected:  total(t, orders, "amount", "direction", "collect"), Orders: int64(len(orders)),
+			Late: total(t, tableOf(t, files, "late.csv"), "amount"), LateCount: total(t, tableOf(t, files, "late.csv"), "count")}
 		if got != c {
 			t.Errorf("seed %d: the files sum to %+v, the manifest says %+v", seed, got, c)
 		}

@@ -331,6 +331,12 @@ func (d *Desk) write(
 		return nil, err
 	}
 	m := pack.ManifestOf(c, append(describe(files), chained))
+	for i := range m.Control {
+		if short := m.Control[i].Short(); short != 0 {
+			return nil, fmt.Errorf("run %d of %s: %w: orders of currency %d lack %d of the net; nothing is "+
+				"written", c.Run, c.Date, ErrBreaks, m.Control[i].Currency, short)
+		}
+	}
 	text, err := json.MarshalIndent(m, "", " ")
 	if err != nil {
 		return nil, err

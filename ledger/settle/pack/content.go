@@ -43,7 +43,13 @@ type File struct {
 	Rows int // of a table; 0 for other files
 }
 
-// Control are the totals by which a receiver checks that he has everything.
+// Control are the totals by which a receiver checks that he has everything. They add up:
+//
+//	net = ordered_pay - ordered_collect - (carried_pay - carried_collect) + ordered_before
+//
+// Carried are the orders of this run that stand for held ones of certified days before: they move
+// money that those days have netted. Before is what earlier runs of this day have ordered and this
+// one does not order again. The counts are those of the lines of orders.csv.
 type Control struct {
 	Currency   txn.Currency `json:"currency"`
 	Debit      int64        `json:"debit"`
@@ -54,6 +60,21 @@ type Control struct {
 	Net        int64        `json:"net"`
 	OrderedPay int64        `json:"ordered_pay"`
 	Collected  int64        `json:"ordered_collect"`
+
+	Orders         int64 `json:"orders"`
+	Carried        int64 `json:"carried_orders"`
+	CarriedPay     int64 `json:"carried_pay"`
+	CarriedCollect int64 `json:"carried_collect"`
+	OrderedBefore  int64 `json:"ordered_before"`
+	// Late is the part of Gross whose service was on an earlier business date, LateCount the
+	// postings that it is made of: late.csv has them by date.
+	Late      int64 `json:"late"`
+	LateCount int64 `json:"late_count"`
+}
+
+// Short is what the net lacks after all orders, by the rule of Control; 0 in every pack.
+func (c *Control) Short() int64 {
+	return c.Net - (c.OrderedPay - c.Collected) + (c.CarriedPay - c.CarriedCollect) - c.OrderedBefore
 }
 
 // ManifestFile describes one file.
@@ -95,6 +116,7 @@ func Build(c *Content) ([]File, error) {
 		files = append(files, File{t.Name + ".csv", t.csv(), len(t.Rows)})
 	}
 	for _, make := range []func() ([]File, error){
+		func() ([]File, error) { return []File{{Name: ReadmeName, Data: readme()}}, nil },
 		func() ([]File, error) { return c.json() },
 		func() ([]File, error) { return c.parquet() },
 		func() ([]File, error) { return c.xml() },
@@ -169,12 +191,15 @@ func (c *Content) control() []Control {
 	for _, l := range c.Statement.Net {
 		of(l.Currency).Net += l.Net
 	}
-	for _, o := range c.Statement.Orders {
-		if o.Direction == clearing.Pay {
-			of(o.Currency).OrderedPay += o.Amount
-		} else {
-			of(o.Currency).Collected += o.Amount
-		}
+	for _, l := range c.Statement.Late {
+		of(l.Currency).Late += l.Amount
+		of(l.Currency).LateCount += l.Count
+	}
+	for _, l := range c.Statement.Before {
+		of(l.Currency).OrderedBefore += l.Net
+	}
+	for i := range c.Statement.Orders {
+		of(c.Statement.Orders[i].Currency).order(&c.Statement.Orders[i])
 	}
 	list := make([]Control, 0, len(sums))
 	for _, s := range sums {
@@ -182,6 +207,20 @@ func (c *Content) control() []Control {
 	}
 	slices.SortFunc(list, func(a, b Control) int { return int(a.Currency) - int(b.Currency) })
 	return list
+}
+
+// order counts an order.
+func (c *Control) order(o *clearing.Order) {
+	ordered, carried := &c.OrderedPay, &c.CarriedPay
+	if o.Direction == clearing.Collect {
+		ordered, carried = &c.Collected, &c.CarriedCollect
+	}
+	c.Orders++
+	*ordered += o.Amount
+	if o.Carries != "" {
+		c.Carried++
+		*carried += o.Amount
+	}
 }
 
 // currencies are the ISO 4217 letters and decimals of what a scheme meets.

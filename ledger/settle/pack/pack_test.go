@@ -67,7 +67,7 @@ func built(t testing.TB) map[string]File {
 
 func TestSameBytes(t *testing.T) {
 	first := built(t)
-	if len(first) != 19 {
+	if len(first) != 21 {
 		t.Errorf("%d files", len(first))
 	}
 	for range 5 {
@@ -242,7 +242,8 @@ func TestManifest(t *testing.T) {
 		described = append(described, Describe(f))
 	}
 	m := ManifestOf(c, described)
-	want := []Control{{156, 12382, 12382, 12345, 37, 0, 12308, 12308, 0}}
+	want := []Control{{Currency: 156, Debit: 12382, Credit: 12382, Gross: 12345, Fees: 37, Net: 12308,
+		OrderedPay: 12308, Orders: 1}}
 	if len(m.Files) != len(files) || !reflect.DeepEqual(m.Control, want) || m.Breaks != 1 {
 		t.Errorf("%+v", m)
 	}

@@ -47,6 +47,22 @@ type trialRow struct {
 	Closing      int64  `parquet:"closing"`
 }
 
+// orderRow is a line of orders.parquet. Carries is the held order of a certified day before that
+// this one stands for; empty for an order of the day's own net.
+type orderRow struct {
+	BusinessDate string `parquet:"business_date,dict"`
+	Run          int32  `parquet:"run"`
+	Number       string `parquet:"number"`
+	Direction    string `parquet:"direction,dict"`
+	Party        string `parquet:"party,dict"`
+	PartyDay     string `parquet:"party_day,dict"`
+	Currency     int32  `parquet:"currency"`
+	Amount       int64  `parquet:"amount"`
+	ValueDate    string `parquet:"value_date,dict"`
+	Held         string `parquet:"held,dict"`
+	Carries      string `parquet:"carries"`
+}
+
 func (c *Content) parquet() ([]File, error) {
 	date, run := c.Date.String(), int32(c.Run)
 	var net []netRow
@@ -70,6 +86,11 @@ func (c *Content) parquet() ([]File, error) {
 		trial = append(trial, trialRow{date, run, c.number(l.Account), string(l.Account),
 			int32(l.Currency), l.Opening, l.Debit, l.Credit, l.Closing})
 	}
+	var orders []orderRow
+	for _, o := range c.Statement.Orders {
+		orders = append(orders, orderRow{date, run, o.Number, o.Direction, o.Party, o.PartyDay,
+			int32(o.Currency), o.Amount, o.ValueDate, o.Held, o.Carries})
+	}
 	var files []File
 	for _, f := range []struct {
 		name string
@@ -77,6 +98,7 @@ func (c *Content) parquet() ([]File, error) {
 		rows int
 	}{
 		{"net.parquet", func() ([]byte, error) { return columns(net) }, len(net)},
+		{"orders.parquet", func() ([]byte, error) { return columns(orders) }, len(orders)},
 		{"postings.parquet", func() ([]byte, error) { return columns(postings) }, len(postings)},
 		{"trial_balance.parquet", func() ([]byte, error) { return columns(trial) }, len(trial)},
 	} {

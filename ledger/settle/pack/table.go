@@ -72,9 +72,13 @@ func (c *Content) summary() *table {
 			amount int64
 		}{{"debits", s.Debit}, {"credits", s.Credit}, {"gross of parties", s.Gross}, {"fees", s.Fees},
 			{"tax", s.Tax}, {"net of parties", s.Net}, {"ordered to pay", s.OrderedPay},
-			{"ordered to collect", s.Collected}} {
+			{"ordered to collect", s.Collected}, {"carried, to pay", s.CarriedPay},
+			{"carried, to collect", s.CarriedCollect}, {"ordered by runs before", s.OrderedBefore},
+			{"gross of earlier service dates", s.Late}} {
 			t.add(word(line.name), word(letters(s.Currency)), money(line.amount, s.Currency))
 		}
+		t.add(word("orders"), word(letters(s.Currency)), count(s.Orders))
+		t.add(word("carried orders"), word(letters(s.Currency)), count(s.Carried))
 	}
 	return t
 }
@@ -138,11 +142,11 @@ func (c *Content) net() *table {
 
 func (c *Content) orders() *table {
 	t := &table{Name: "orders", Head: []string{"number", "direction", "party", "party_day", "currency",
-		"amount", "value_date", "bank", "account", "holder", "held"}}
+		"amount", "value_date", "bank", "account", "holder", "held", "carries"}}
 	for _, o := range c.Statement.Orders {
 		t.add(word(o.Number), word(o.Direction), word(o.Party), word(o.PartyDay),
 			word(letters(o.Currency)), money(o.Amount, o.Currency), word(o.ValueDate), word(o.Bank.Bank),
-			word(o.Bank.Number), word(o.Bank.Name), word(o.Held))
+			word(o.Bank.Number), word(o.Bank.Name), word(o.Held), word(o.Carries))
 	}
 	return t
 }
