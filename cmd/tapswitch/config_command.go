@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"path/filepath"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -31,10 +30,8 @@ func configCheckCommand() *cobra.Command {
 			if _, err := readPolicy(&loaded.Config); err != nil {
 				return cli.WithCode(cli.ExitUsage, err)
 			}
-			runs := filepath.Join(loaded.Config.DataDir, runFile)
-			for _, line := range append(config.EnvLookAlikes(), agency.Unsigned(c.Context(), runs)...) {
-				fmt.Fprintln(c.ErrOrStderr(), "warning:", line)
-			}
+			cli.Warn(c.ErrOrStderr(), append(config.EnvLookAlikes(),
+				agency.Unsigned(c.Context(), loaded.Config.DataDir+"/"+runFile)...)...)
 			_, err = fmt.Fprintln(c.OutOrStdout(), "configuration ok")
 			return err
 		},

@@ -311,6 +311,9 @@ func TestReleaseTakesTwo(t *testing.T) {
 	}
 	path := "/v1/releases/" + a.field("release").(string) + "/confirm"
 	expect(t, r.do("POST", path, "", bearer(both)), 403, "same_person")
+	for _, body := range []string{"{}", `{"note":"form 7"}`} { // the path says everything
+		expect(t, r.do("POST", path, body, bearer(both)), 400, "body_not_taken")
+	}
 	expect(t, r.do("POST", "/v1/releases/r-0/confirm", "", bearer(both)), 404, "release_unknown")
 	expect(t, r.send(d, "/v1/taps", r.tapBody(d, cardA)), 200, "card_frozen")
 	if a := r.desk(RoleViewer, "GET", "/v1/releases", ""); !strings.Contains(string(a.body), "form 7") {

@@ -181,11 +181,11 @@ func isJSON(contentType []byte) bool {
 // takeBody reads the body, in step with what arrives and not with what was declared.
 func (s *Server) takeBody(x *call) refusal.Value {
 	declared := x.http.Request.Header.ContentLength()
-	limit := x.route.bodyMax
-	if !x.route.takesBody() {
-		limit = 0
-	}
-	if declared > limit {
+	switch taken := x.route.takesBody(); {
+	case declared > 0 && !taken:
+		s.discard(x)
+		return refusal.For(refusal.BodyNotTaken)
+	case declared > x.route.bodyMax:
 		s.discard(x)
 		return refusal.For(refusal.BodyTooLarge)
 	}

@@ -79,3 +79,11 @@ func TestPrintJSON(t *testing.T) {
 		t.Error("a channel has no JSON")
 	}
 }
+
+func TestWarn(t *testing.T) {
+	var b bytes.Buffer
+	Warn(&b, "mend a", "mend b")
+	if b.String() != "warning: mend a\nwarning: mend b\n" {
+		t.Errorf("%q", b.String())
+	}
+}

@@ -48,3 +48,10 @@ func PrintJSON(w io.Writer, v any) error {
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
+
+// Warn tells people what they should mend, one line each.
+func Warn(w io.Writer, lines ...string) {
+	for _, line := range lines {
+		fmt.Fprintln(w, "warning:", line)
+	}
+}

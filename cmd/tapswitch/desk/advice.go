@@ -25,6 +25,10 @@ var adviceTexts = map[string]advised{
 		"this gate may run no agency's desk: desk.city starts one",
 		"该网关可能未启用卡务台(desk.city)",
 	},
+	"outlet_unknown": {
+		"tapswitch desk outlets lists them; an admin registers one with: tapswitch desk outlets put",
+		"用 tapswitch desk outlets 查询;由管理员用 tapswitch desk outlets put 登记",
+	},
 	"step_unknown": {
 		"tapswitch desk steps lists the steps",
 		"用 tapswitch desk steps 查看业务名称",

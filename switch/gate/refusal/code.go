@@ -17,6 +17,7 @@ const (
 	RequestTimeout
 	LengthRequired
 	BodyTooLarge
+	BodyNotTaken
 	UnsupportedMediaType
 	NotFound
 	MethodNotAllowed
@@ -121,6 +122,8 @@ var texts = [codeEnd]Text{
 		"Send a Content-Length; chunked bodies are not accepted", "须有 Content-Length,不接受分块传输"},
 	BodyTooLarge: {"body_too_large", typeInvalid, 413, false,
 		"The body is larger than this call allows", "请求体超过上限"},
+	BodyNotTaken: {"body_not_taken", typeInvalid, 400, false,
+		"Send this call without a body (Content-Length: 0): the path says everything", "该接口无请求体,请勿附带内容"},
 	UnsupportedMediaType: {"unsupported_media_type", typeInvalid, 415, false,
 		"Send application/json in UTF-8 without content encoding", "须为 application/json,且不压缩"},
 	NotFound: {"not_found", typeNotFound, 404, false,
