@@ -18,6 +18,12 @@ type Tap struct {
 	FullFare    *txn.Minor `json:"full_fare,omitempty"`
 	Charged     *txn.Minor `json:"charged,omitempty"`
 	Vehicle     string     `json:"vehicle,omitempty"`
+	// What the terminal knows of the ride beside its fare: the class and the mode where they are
+	// not those of the kind, the length, and the modes under which it served.
+	Class    string   `json:"class,omitempty"`
+	Metres   int64    `json:"metres,omitempty"`
+	Mode     string   `json:"mode,omitempty"`
+	Degraded []string `json:"degraded,omitempty"`
 }
 
 // Money is the body of a load, purchase, refund, reversal or balance query.

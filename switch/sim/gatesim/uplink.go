@@ -1,11 +1,14 @@
 package gatesim
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/tapswitch/tapswitch/switch/disruption"
+	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/sim"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -29,7 +32,7 @@ type Uplink interface {
 	Upload(ctx context.Context, records []Record) ([]ack, error)
 }
 
-// taps uploads as POST /v1/taps:batch. This form has no place for a TAC and for degraded modes.
+// taps uploads as POST /v1/taps:batch. This form has no place for a TAC.
 type taps struct {
 	link  *link
 	world *World
@@ -55,12 +58,7 @@ func (u *taps) Upload(ctx context.Context, records []Record) ([]ack, error) {
 		Taps []tapBody `json:"taps"`
 	}
 	for i := range records {
-		r := &records[i]
-		body.Taps = append(body.Taps, tapBody{OfflineCounter: r.Counter, ListEpoch: r.Epoch,
-			Tap: sim.Tap{ID: requestID(id.ID, r), Kind: "bus_boarding", Line: id.Line,
-				Station: id.Station, Card: u.world.number(u.world.cardOf(u.gate, r.Card)).Digits(),
-				ServiceTime: sim.FormatTime(r.At.Time().In(local())),
-				FullFare:    &r.Fare, Charged: &r.Amount}})
+		body.Taps = append(body.Taps, u.tap(&records[i]))
 	}
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -81,6 +79,24 @@ func (u *taps) Upload(ctx context.Context, records []Record) ([]ack, error) {
 		}
 	}
 	return acks, nil
+}
+
+// tap is a record as it is uploaded.
+func (u *taps) tap(r *Record) tapBody {
+	id := &u.world.Identities[u.gate]
+	t := sim.Tap{ID: requestID(id.ID, r), Kind: cmp.Or(r.Kind, kindBoard), Line: id.Line,
+		Station: id.Station, Card: u.world.number(u.world.cardOf(u.gate, r.Card)).Digits(),
+		ServiceTime: sim.FormatTime(r.At.Time().In(local())), FullFare: &r.Fare, Charged: &r.Amount,
+		Metres: int64(r.Metres), Mode: r.Mode}
+	if r.Business {
+		t.Class = price.Business.String()
+	}
+	for _, m := range disruption.Modes() {
+		if r.Modes.Has(m) {
+			t.Degraded = append(t.Degraded, m.String())
+		}
+	}
+	return tapBody{Tap: t, OfflineCounter: r.Counter, ListEpoch: r.Epoch}
 }
 
 // fateOf reads one answer; ok is false where the record must be sent again. A counter that was
