@@ -117,6 +117,7 @@ func (d *decider) unapply() {
 	d.out.Due, d.out.List = nil, nil
 	d.fullFare, d.charged, d.ridden = 0, 0, card.Journey{}
 	d.causes, d.undo, d.payee, d.grace = 0, card.Undo{}, "", disruption.Grace{}
+	d.others = 0
 	d.toldOf, d.toldPayee, d.toldBack = txn.RequestID{}, "", 0
 	d.noted, d.companion, d.rodeBy, d.rodeBusiness = 0, false, txn.ModeOfKind, false
 	if d.r.Kind == txn.Reversal && d.namesAnother() && d.out.Next.Find(d.r.Original) < 0 {
@@ -161,6 +162,8 @@ type decider struct {
 	rodeBusiness bool
 	// companion: the tap is of one more person on the card.
 	companion bool
+	// others is how many persons are in the ride still when this one has left it.
+	others int
 	// toldOf is the end that was known of an incomplete journey that the tap completes; toldBack is
 	// what that was charged, and toldPayee who got it.
 	toldOf    txn.RequestID

@@ -100,14 +100,24 @@ func (d *decider) letThrough(rules *passback.Rules, u *passback.Use) int {
 // this tap has not: more persons entered with the card than have left.
 func (d *decider) companionsRide() (j card.Journey, ok bool) {
 	c := &d.out.Next
+	if c.Journey.Open() { // it stays open as long as the tariff lets one of them be inside
+		entered, left := d.crossed(&c.Journey)
+		return c.Journey, left > 0 && entered > left
+	}
 	j = c.Undo.Journey
 	ridden := d.r.ServiceAt - j.EnteredAt
-	if c.Journey.Open() || !j.Open() || ridden < 0 || ridden > d.p.JourneyMax {
+	if !j.Open() || ridden < 0 || ridden > d.p.JourneyMax {
 		return card.Journey{}, false
 	}
-	entered, left := 0, 0
-	for i := range c.Recent {
-		m := &c.Recent[i]
+	entered, left := d.crossed(&j)
+	return j, left > 0 && entered > left
+}
+
+// crossed counts the persons who have entered with the card since a journey began, and who have
+// left.
+func (d *decider) crossed(j *card.Journey) (entered, left int) {
+	for i := range d.out.Next.Recent {
+		m := &d.out.Next.Recent[i]
 		switch {
 		case !stands(m) || m.ServiceAt < j.EnteredAt:
 		case m.Kind == txn.MetroEntry:
@@ -116,7 +126,17 @@ func (d *decider) companionsRide() (j card.Journey, ok bool) {
 			left++
 		}
 	}
-	return j, left > 0 && entered > left
+	return entered, left
+}
+
+// inside returns how many persons are in the ride j, as far as the card remembers and the tariff
+// lets them ride on it; 1 at least.
+func (d *decider) inside(j *card.Journey) int {
+	if persons := d.persons(); j.Open() && persons > 1 {
+		entered, left := d.crossed(j)
+		return max(min(entered, persons)-left, 1)
+	}
+	return 1
 }
 
 // note tells the record of something that moves no money.

@@ -200,7 +200,15 @@ func (d *decider) giveUp(s *price.State, j *card.Journey) txn.Minor {
 		return 0
 	}
 	e.Charged = q.Charged
-	d.keepPast(s, &before, e, v)
+	persons := d.inside(j)
+	for range persons { // each of them may have left by a gate that tells it later
+		d.keepPast(s, &before, e, v)
+		before, e.Beside = *s, true
+	}
+	if persons > 1 {
+		d.note(txn.CauseCompanion)
+		q.Surcharge, q.Charged = q.Surcharge*txn.Minor(persons), q.Charged*txn.Minor(persons)
+	}
 	if q.Charged == 0 {
 		return 0
 	}

@@ -105,6 +105,7 @@ func (d *decider) exit() txn.Reason {
 		j, d.companion = lead, true
 		d.note(txn.CauseCompanion)
 	}
+	d.others = d.inside(&j) - 1
 	ended, reason := d.ends(&j)
 	if d.r.Offline && (!ended || d.r.ServiceAt < j.EnteredAt) {
 		if told, reason := d.tellExit(); told {
@@ -128,7 +129,7 @@ func (d *decider) exit() txn.Reason {
 	}
 	d.undo.Set = true
 	d.ridden = j
-	if !companion {
+	if d.out.Next.Journey.Request == j.Request && d.others <= 0 {
 		d.forgetJourney()
 	}
 	return txn.ReasonNone
@@ -170,7 +171,7 @@ func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
 		s.Journey = d.opened(&kept, j)
 	}
 	tap := d.tap(price.Exit)
-	if d.companion {
+	if d.companion && !d.out.Next.Journey.Open() {
 		s.Journey.Mode = tap.Mode // the card keeps the mode of an open ride alone
 	} else if s.Journey.Open {
 		tap.Mode = s.Journey.Mode // the ride is of the mode in which it began
@@ -179,7 +180,7 @@ func (d *decider) exitPriced(j *card.Journey, ended bool) txn.Reason {
 	if reason := d.charge(&s, &tap); reason != txn.ReasonNone {
 		return reason
 	}
-	if !ended {
+	if !ended || d.others > 0 {
 		s.Journey = kept
 	}
 	d.undo.Set = true

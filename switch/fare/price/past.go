@@ -248,6 +248,11 @@ func (t *Tariff) again(s *State, e *Event) Quote {
 		return Quote{Full: e.Tap.Given, Charged: e.Tap.Given,
 			Fare: -1, Rider: -1, Tier: -1, Transfer: -1, Pass: -1}
 	}
+	if e.Beside && e.Tap.Kind == Lapse {
+		one := *s // it costs what it costs the holder, and changes nothing besides
+		one.Journey = e.Journey
+		return t.Price(&one, &e.Tap)
+	}
 	if e.Beside {
 		return t.Late(s, &e.Tap)
 	}
