@@ -294,18 +294,25 @@ type RecordReader struct {
 
 // NewRecordReader returns a RecordReader.
 func NewRecordReader() *RecordReader {
-	return &RecordReader{recordDecoder{names: map[string]string{}}}
+	return &RecordReader{recordDecoder{names: &names{all: map[string]string{}}}}
 }
 
 // Read is DecodeRecord.
 func (r *RecordReader) Read(b []byte) (Record, error) {
 	d := &r.decoder
-	if len(d.names) >= namesMax {
-		clear(d.names)
+	if len(d.names.all) >= namesMax {
+		clear(d.names.all)
 	}
 	*d = recordDecoder{names: d.names, causes: d.causes[:0], parts: d.parts[:0],
 		account: d.account[:0], amounts: d.amounts[:0]}
 	return d.decode(b)
+}
+
+// names are the names that a RecordReader shares. Most records have those of the one before
+// them: lately has the last of a kind and saves the look into all.
+type names struct {
+	all    map[string]string
+	lately [64]string
 }
 
 // name returns b as a string, the same one for the same name.
@@ -313,11 +320,16 @@ func (d *recordDecoder) name(b []byte) string {
 	if d.names == nil || len(b) == 0 {
 		return string(b)
 	}
-	if s, ok := d.names[string(b)]; ok {
-		return s
+	last := &d.names.lately[(uint(len(b))*5+uint(b[0])*3+uint(b[len(b)-1]))%64]
+	if *last == string(b) {
+		return *last
 	}
-	s := string(b)
-	d.names[s] = s
+	s, ok := d.names.all[string(b)]
+	if !ok {
+		s = string(b)
+		d.names.all[s] = s
+	}
+	*last = s
 	return s
 }
 
@@ -343,7 +355,7 @@ type recordDecoder struct {
 	parts   []Minor
 	account []Account
 	amounts []Minor
-	names   map[string]string // nil: none are shared
+	names   *names // nil: none are shared
 }
 
 func (d *recordDecoder) field(field, wire int, b []byte) (int, error) {

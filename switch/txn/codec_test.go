@@ -257,3 +257,17 @@ func TestRecordReaderReadsTheSame(t *testing.T) {
 		t.Error("records differ")
 	}
 }
+
+// Names that a RecordReader remembers in one place are not taken for each other.
+func TestRecordReaderTellsLikeNamesApart(t *testing.T) {
+	r := txn.NewRecordReader()
+	for range 3 {
+		for _, name := range []string{"A1Z", "A2Z", "A2Z", "AZ", "A1Z"} {
+			rec := txn.Record{Version: txn.RecordVersion, Place: txn.Place{Station: name, Operator: "A3Z"}}
+			got, err := r.Read(txn.AppendRecord(nil, &rec))
+			if err != nil || got.Place.Station != name || got.Place.Operator != "A3Z" {
+				t.Fatalf("%q of %q was read as %q of %q, %v", name, "A3Z", got.Place.Station, got.Place.Operator, err)
+			}
+		}
+	}
+}
