@@ -180,9 +180,10 @@ func trialCommand(source Source) *cobra.Command {
 	var at, position string
 	c := d.command(&cobra.Command{
 		Use: "trial-balance", Short: "The balance of every account at a past moment",
-		Long: "Give one of --day, --at and --position. With --day the trial balance of a settled day, with what settlement posted. With --at (an " +
-			"instant, RFC 3339) or --position (a record) the balances that the records of the switch gave " +
-			"until then, that record included. Exit code 6 when debits and credits differ.",
+		Long: "Give one of --day, --at and --position. With --day the trial balance of a settled day, as its " +
+			"last run has it. With --at (an instant, RFC 3339) or --position (a record) the balances of " +
+			"then: of the switch's records, that one included, and of what finance had posted: settlement, " +
+			"adjustments, statements of the bank. Exit code 6 when debits and credits differ.",
 		Example: "  tapswitch ledger trial-balance --at 2026-11-21T12:00:00+08:00",
 		RunE: func(c *cobra.Command, _ []string) error {
 			m, err := moment(d, at, position)
@@ -207,7 +208,8 @@ func (d *desk) balances(
 	if m.Date != 0 {
 		return day.Trial(o.Dir, events, m.Date)
 	}
-	return day.BalancesAt(ctx, o.Reader, m)
+	books := day.Books{Reader: o.Reader, Dir: o.Dir, Events: events}
+	return books.BalancesAt(ctx, m)
 }
 
 // moment reads which of the three was given.

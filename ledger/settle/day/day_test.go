@@ -575,7 +575,7 @@ func TestBalancesAtAnyMoment(t *testing.T) {
 		at := all[i]
 		for name, m := range map[string]Moment{"instant": {At: at.ReceivedAt},
 			"position": {Position: at.Position}} {
-			got, err := BalancesAt(t.Context(), o.memory, m)
+			got, err := o.books().BalancesAt(t.Context(), m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -602,7 +602,7 @@ func TestBalancesAtAnyMoment(t *testing.T) {
 		}
 	}
 	unknown := Moment{Position: txn.Position{Bucket: 1, Epoch: 99, Seq: 1}}
-	if _, err := BalancesAt(t.Context(), o.memory, unknown); !errors.Is(err, ErrUnknown) {
+	if _, err := o.books().BalancesAt(t.Context(), unknown); !errors.Is(err, ErrUnknown) {
 		t.Errorf("a record that is not there: %v", err)
 	}
 }

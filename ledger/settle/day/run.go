@@ -133,17 +133,27 @@ func (d *Desk) open(ctx context.Context, b *chart.Book, date txn.BusinessDate) e
 	})
 }
 
+// runID names a run.
+type runID struct {
+	date   txn.BusinessDate
+	number int
+}
+
 // readOf reads a file of a run that new figures rest on: it is the one of the manifest, and the
 // manifest the one that the journal knows.
 func (d *Desk) readOf(date txn.BusinessDate, run int, name string, into any) error {
-	dir := d.runDir(date, run)
-	m, err := noted(dir, notedRun(d.journal.Events(), date, run))
+	return readOf(&d.Options, d.journal.Events(), runID{date, run}, name, into)
+}
+
+func readOf(o *Options, events []journal.Event, of runID, name string, into any) error {
+	dir := o.runDir(of.date, of.number)
+	m, err := noted(dir, notedRun(events, of.date, of.number))
 	if err != nil {
 		return err
 	}
 	i := slices.IndexFunc(m.Files, func(f pack.ManifestFile) bool { return f.Name == name })
 	if i < 0 {
-		return fmt.Errorf("%w: run %d of %s has no %s", ErrDamaged, run, date, name)
+		return fmt.Errorf("%w: run %d of %s has no %s", ErrDamaged, of.number, of.date, name)
 	}
 	if err := checkFile(filepath.Join(dir, name), m.Files[i].SHA256); err != nil {
 		return err
