@@ -65,7 +65,7 @@ func TestAdvice(t *testing.T) {
 	codes := map[string]bool{"not_found": true, "role_not_permitted": true, "step_unknown": true,
 		"body_invalid":    true,
 		"account_unnamed": true, "store_unavailable": true, "notices_off": true, "lists_off": true,
-		"receipts_off": true, "loss_unknown": true}
+		"receipts_off": true, "loss_unknown": true, "outlet_unknown": true}
 	for _, r := range account.Refusals() {
 		codes[r.String()] = true
 	}

@@ -87,24 +87,24 @@ type server struct {
 	o   Options
 	log *slog.Logger
 	mux *http.ServeMux
+	// routes are the operators' calls, as they are served.
+	routes []route
 }
 
 // bodyMax bounds a request's body: a bulk list of a unit.
 const bodyMax = 8 << 20
 
 // New returns the handler.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return newServer(o).mux }
+
+func newServer(o Options) *server {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &server{o: o, log: o.Logger, mux: http.NewServeMux()}
 	everyone := []string{roleDesk, roleConfirm, roleFinance, roleAdmin, roleViewer, roleAuthority, roleSupervisor}
 	readers := []string{roleDesk, roleConfirm, roleFinance, roleViewer, roleSupervisor}
-	for _, r := range []struct {
-		pattern string
-		roles   []string
-		serve   func(*call) error
-	}{
+	s.mount([]route{
 		{"GET /v1/desk/steps", everyone, s.steps},
 		{"POST /v1/desk/commands", everyone, s.command},
 		{"POST /v1/desk/accounts", []string{roleDesk, roleAdmin}, s.openAccount},
@@ -130,9 +130,7 @@ func New(o Options) http.Handler {
 		{"GET /v1/desk/notices/{id}", readers, s.notice},
 		{"POST /v1/desk/notices/{id}/parties/{party}/confirm", []string{roleDesk, roleAdmin}, s.confirmNotice},
 		{"POST /v1/desk/notices/{id}/parties/{party}/revive", []string{roleDesk, roleAdmin}, s.reviveNotice},
-	} {
-		s.mux.HandleFunc(r.pattern, s.guarded(r.roles, r.serve))
-	}
+	})
 	s.mountSharing()
 	s.mux.HandleFunc("POST /v1/verifications", s.open(s.verify))
 	s.mux.HandleFunc("GET /public/services", s.open(s.services))
@@ -140,7 +138,21 @@ func New(o Options) http.Handler {
 	s.mux.HandleFunc("/", s.open(func(*call) error {
 		return refuse(http.StatusNotFound, "not_found", "no such call", "无此接口")
 	}))
-	return s.mux
+	return s
+}
+
+// route is a call of operators with one of the roles.
+type route struct {
+	pattern string
+	roles   []string
+	serve   func(*call) error
+}
+
+func (s *server) mount(routes []route) {
+	s.routes = append(s.routes, routes...)
+	for _, r := range routes {
+		s.mux.HandleFunc(r.pattern, s.guarded(r.roles, r.serve))
+	}
 }
 
 // call is one request.

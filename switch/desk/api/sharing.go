@@ -15,13 +15,6 @@ import (
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
-// route is a call of operators.
-type route struct {
-	pattern string
-	roles   []string
-	serve   func(*call) error
-}
-
 // mountSharing serves data consumers, suppliers, the rights of a person, service places and
 // findings, as far as they are configured.
 func (s *server) mountSharing() {
@@ -58,9 +51,7 @@ func (s *server) mountSharing() {
 	if s.o.Drills != nil {
 		routes = append(routes, s.drillRoutes()...)
 	}
-	for _, r := range routes {
-		s.mux.HandleFunc(r.pattern, s.guarded(r.roles, r.serve))
-	}
+	s.mount(routes)
 }
 
 // notShared is the answer to what was not shared.
