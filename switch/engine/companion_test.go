@@ -75,3 +75,18 @@ func TestOnePersonLeavesNothingOpen(t *testing.T) {
 		t.Fatal("a ride is open that nobody is in")
 	}
 }
+
+// Two rides of one person in one instant of a gate's clock are two rides: nobody accompanies him.
+func TestTwoRidesInOneInstant(t *testing.T) {
+	w := rider(t, 9000, func(f *price.File) { f.SameStation = nil })
+	for range 2 {
+		w.must(w.entry("Futian"))
+		w.must(w.exit("Luohu"))
+		if d := w.last().Discounts; len(d) > 1 || len(d) == 1 && d[0].Cause != "transfer" {
+			t.Errorf("discounts %v", d)
+		}
+	}
+	if w.card().Journey.Open() || len(w.due) != 0 {
+		t.Fatal("a ride is open that nobody is in")
+	}
+}

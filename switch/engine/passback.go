@@ -102,7 +102,7 @@ func (d *decider) companionsRide() (j card.Journey, ok bool) {
 	c := &d.out.Next
 	if c.Journey.Open() { // it stays open as long as the tariff lets one of them be inside
 		entered, left := d.crossed(&c.Journey)
-		return c.Journey, left > 0 && entered > left
+		return c.Journey, left > 0 && entered > left && d.persons() > 1
 	}
 	j = c.Undo.Journey
 	ridden := d.r.ServiceAt - j.EnteredAt
