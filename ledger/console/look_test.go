@@ -85,6 +85,12 @@ func TestEveryTextThatIsNamedIsThere(t *testing.T) {
 	for _, s := range (&breaksPage{}).States() {
 		want("break", s)
 	}
+	for _, k := range (&breaksPage{}).Kinds() {
+		want("breakkind", k)
+	}
+	for _, s := range []string{"opened", "closed"} { // what a run does
+		want("step", s)
+	}
 	for _, s := range []string{StepAssign, StepComment, StepResolve, StepConfirm, StepReject, StepReopen} {
 		want("step", s)
 		want("action", "break_"+s)

@@ -5,11 +5,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/tapswitch/tapswitch/ledger/console/trail"
 	"github.com/tapswitch/tapswitch/switch/desk/coverage"
+	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
 // breaksShown is how many breaks a page has.
@@ -29,7 +32,12 @@ type breaksPage struct {
 // States are the choices of the filter.
 func (p *breaksPage) States() []string { return []string{"open", "proposed", "resolved", "closed"} }
 
-// breaks serves GET /console/breaks?state=&owner=&after=.
+// Kinds are what a difference may be, also for the filter.
+func (p *breaksPage) Kinds() []string {
+	return []string{"ours_only", "theirs_only", "amount", "status", "date", "time", "duplicate", "claim", "unreadable"}
+}
+
+// breaks serves GET /console/breaks?state=&kind=&owner=&after=.
 func (s *Server) breaks(x *visit) error {
 	q := x.r.URL.Query()
 	p := &breaksPage{frame: x.frame, None: s.o.Breaks == nil, Filter: BreakFilter{State: q.Get("state"),
@@ -69,14 +77,66 @@ func (p *breakPage) Can(step string) bool {
 
 // Side is what one side has of the break.
 func (p *breakPage) Side(which string, fields []Field) *sidePart {
-	return &sidePart{p.frame, which, fields}
+	return &sidePart{p.frame, which, p.B.Currency, fields}
 }
 
 // sidePart hands a side to its template.
 type sidePart struct {
 	*frame
-	Which  string
-	Fields []Field
+	Which    string
+	Currency uint16
+	Fields   []Field
+}
+
+// Value is a field in the words of the page: amounts come in minor units and times in UTC.
+func (p *sidePart) Value(f Field) string {
+	switch f.Name {
+	case "amount":
+		if n, err := strconv.ParseInt(f.Value, 10, 64); err == nil {
+			return p.Money(n, p.Currency)
+		}
+	case "time":
+		if at, err := time.Parse(time.RFC3339, f.Value); err == nil {
+			return p.Time(at)
+		}
+	case "kind":
+		return p.Word("kind", f.Value)
+	case "status":
+		return p.Word("outcome", f.Value)
+	}
+	return f.Value
+}
+
+// drill is a search for the transaction of a break.
+type drill struct{ What, From, To string }
+
+// drillDays is how far a counterparty's date of a transaction may be from ours.
+const drillDays = 3
+
+// Drill finds the transaction by the ledger's own number, or by the reference that both sides
+// have; nil where a row has neither, or no date.
+func (p *breakPage) Drill() *drill {
+	if !p.May("holders") || p.s.finder == nil {
+		return nil
+	}
+	for _, side := range [][]Field{p.B.Ours, p.B.Theirs} {
+		of := map[string]string{}
+		for _, f := range side {
+			of[f.Name] = f.Value
+		}
+		date, err := txn.ParseBusinessDate(of["date"])
+		if err != nil {
+			continue
+		}
+		for _, what := range []string{of["id"], of["rrn"]} {
+			if _, _, err := queryOf(what); err == nil {
+				at := date.Time()
+				return &drill{what, txn.DateOf(at.AddDate(0, 0, -drillDays), time.UTC, 0).String(),
+					txn.DateOf(at.AddDate(0, 0, drillDays), time.UTC, 0).String()}
+			}
+		}
+	}
+	return nil
 }
 
 // showBreak serves GET /console/breaks/{id}.

@@ -313,6 +313,29 @@ func TestACardIsNoFieldOfABreak(t *testing.T) {
 	}
 }
 
+// A claim that nobody else knows is a break with neither side: what was claimed is shown.
+func TestAClaimIsShown(t *testing.T) {
+	dir := t.TempDir()
+	w, err := book.OpenBook(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim := &recon.Row{Amount: 4200, Currency: txn.CNY}
+	claim.Text[recon.Terminal], claim.Text[recon.Batch] = "T0000001", "000007"
+	res := &run.Result{Plan: "icbc", Day: date, Date: date.String(), Breaks: []*recon.Break{{ID: "cc", Difference: recon.OtherClaim,
+		Cause: recon.MissingBatch, Gap: -4200, Claim: claim, Odd: recon.Claims, Opened: date}}}
+	_, err = w.Keep(res, "digest", book.Actor{Name: "li", At: 1000})
+	if err := errors.Join(err, w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	b := NewBreaks(BreaksOptions{Dir: dir, Work: weekdays{}, Today: func() txn.BusinessDate { return date }})
+	s, err := b.Show(t.Context(), "cc")
+	if err != nil || s.Side != "claims" || len(s.Ours)+len(s.Theirs) != 0 || len(s.Claim) != 3 ||
+		s.Kind != "claim" || s.Currency != 156 || s.Amount != -4200 {
+		t.Errorf("%+v %v", s, err)
+	}
+}
+
 func TestPulse(t *testing.T) {
 	at := time.Date(2026, 3, 1, 4, 0, 30, 0, time.UTC)
 	var approved, declined, pending int64
