@@ -15,6 +15,7 @@ import (
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
 	"github.com/tapswitch/tapswitch/switch/engine"
+	"github.com/tapswitch/tapswitch/switch/gate/quiet"
 	"github.com/tapswitch/tapswitch/switch/store"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
@@ -192,6 +193,7 @@ func (s *Server) newHTTP() *fasthttp.Server {
 // Serve takes connections from ln until Shutdown, and returns nil then. After Shutdown it
 // closes ln and returns at once.
 func (s *Server) Serve(ln net.Listener) error {
+	ln = quiet.Listener(ln)
 	if s.limits.ConnectionsPerIPMax > 0 {
 		ln = newPerAddressListener(ln, s.limits.ConnectionsPerIPMax)
 	}

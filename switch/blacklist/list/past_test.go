@@ -30,7 +30,7 @@ type pastCity struct {
 func newPastCity(t *testing.T) *pastCity {
 	t.Helper()
 	c := &pastCity{}
-	c.options = list.Options{HistoryDir: t.TempDir(), Scopes: []txn.App{txn.AppTransit, txn.AppPurse},
+	c.options = list.Options{HistoryDir: t.TempDir(), FullEvery: 1, Scopes: []txn.App{txn.AppTransit, txn.AppPurse},
 		Report: func(err error) { c.faults = append(c.faults, err) }}
 	c.city = newCity(t, storetest.MemoryOptions{}, c.options)
 	return c
