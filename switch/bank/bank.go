@@ -134,7 +134,7 @@ func Open(ctx context.Context, o Options) (s *Switch, err error) {
 	}
 	s.trail = audit.NewTrail(o.Registry, o.Now)
 	s.recons = tally.Reconciler{Registry: o.Registry, Clock: o.Clock, Records: o.Records,
-		Calendar: o.Calendar, Now: o.Now}
+		Calendar: o.Calendar, Now: o.Now, Sure: s.laterBy(16) + sureAfter}
 	if s.letters, err = notice.Open(ctx, o.Registry); err != nil {
 		return nil, fmt.Errorf("bank: %w", err)
 	}

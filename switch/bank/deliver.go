@@ -54,6 +54,7 @@ type teller struct {
 type holding struct {
 	link *outlet
 	seen txn.Millis
+	back bool // it is a reversal
 }
 
 func newTeller(s *Switch) *teller {
@@ -115,20 +116,33 @@ func (t *teller) take(due []engine.BankDue) {
 // soon has a transaction told without waiting for the due queue.
 func (t *teller) soon(card pan.Token, b *card.BankTxn) {
 	e := errand{card, b.ID}
-	t.hold(e, t.sw.links[b.Link])
+	t.hold(e, t.sw.links[b.Link], b)
 	t.add(e)
 }
 
 // hold counts an errand to the backlog of its link until release.
-func (t *teller) hold(e errand, l *outlet) {
+func (t *teller) hold(e errand, l *outlet, b *card.BankTxn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.releaseLocked(e)
 	if l == nil {
 		return
 	}
-	t.held[e] = holding{l, t.sw.o.Now()}
+	t.held[e] = holding{l, t.sw.o.Now(), b.Phase == card.Reversing}
 	l.waiting.Add(1)
+}
+
+// open returns what a link's bank has not heard of.
+func (t *teller) open(l *outlet) tally.Open {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := tally.Open{}
+	for e, h := range t.held {
+		if h.link == l {
+			all[e.id] = h.back
+		}
+	}
+	return all
 }
 
 // release takes an errand out of the backlog: the bank has heard of it, or need not. What
@@ -266,7 +280,7 @@ func (t *teller) tell(e errand) {
 		t.release(e)
 		return // done by another, or nothing to tell
 	case a.BankAhead:
-		t.hold(e, s.links[a.Bank.Link])
+		t.hold(e, s.links[a.Bank.Link], a.Bank)
 		t.follow(e)
 		return
 	}
@@ -276,7 +290,7 @@ func (t *teller) tell(e errand) {
 			"request", a.Bank.ID.String())
 		return
 	}
-	t.hold(e, l)
+	t.hold(e, l, a.Bank)
 	if !l.link.IsUp() {
 		s.stats.Waiting.Add(1)
 		return // due again later
@@ -346,7 +360,7 @@ func (t *teller) send(e errand, l *outlet, o *order, a engine.Answer) {
 	}
 	// A repeat is the first message with another type: the bank knows it by trace number and
 	// time.
-	repeat := known(b)
+	repeat := guise.Known(b)
 	if !repeat && !t.number(e, l, b) {
 		return
 	}
@@ -379,14 +393,6 @@ func (t *teller) send(e errand, l *outlet, o *order, a engine.Answer) {
 	t.told(e, o, b, said)
 }
 
-// known reports whether the bank may have got the message before.
-func known(b *card.BankTxn) bool {
-	if b.Phase == card.Advising {
-		return b.STAN != 0
-	}
-	return b.ToldSTAN != 0
-}
-
 // number gives the message the trace number that all its repeats have, durably before it is
 // sent.
 func (t *teller) number(e errand, l *outlet, b *card.BankTxn) bool {
@@ -416,10 +422,6 @@ func (t *teller) postpone(e errand, b *card.BankTxn) {
 	}
 }
 
-// notNow are the codes by which a bank says that it has not done anything yet.
-var notNow = map[string]bool{"09": true, "19": true, "68": true, "90": true, "91": true,
-	"92": true, "96": true, "98": true}
-
 // told commits what the bank said to a reversal or an advice.
 func (t *teller) told(e errand, o *order, b *card.BankTxn, said said) {
 	code := string(said.code[:])
@@ -430,7 +432,7 @@ func (t *teller) told(e errand, o *order, b *card.BankTxn, said said) {
 		w.Step = txn.BankDone // what the bank never saw needs no undoing
 	case approved:
 		w.Step = txn.BankApprove
-	case notNow[code]:
+	case guise.NotNow(code):
 		t.postpone(e, b)
 		return
 	case b.Phase == card.Reversing:
@@ -447,26 +449,14 @@ func (t *teller) told(e errand, o *order, b *card.BankTxn, said said) {
 		t.sw.log.Error("bank refuses what it was told: see tapswitch bank dead", "link", b.Link,
 			"request", b.ID.String(), "phase", b.Phase.String(), "code", code)
 	}
-	if w.Step == txn.BankDone && approved && doubted(b) {
-		err := tally.KeepUndone(t.ctx, t.sw.o.Registry, tally.BankParty(b.Link), b.ID,
-			tally.Undone{Amount: int64(b.Amount), At: t.sw.o.Now()})
-		if err != nil {
+	if w.Step == txn.BankDone && approved && tally.Doubted(b) {
+		if err := t.sw.recons.Undid(t.ctx, tally.BankParty(b.Link), b); err != nil {
 			t.sw.fault("telling", err)
 			return // told again later
 		}
 	}
 	t.commit(e, o, w)
 	t.sw.o.Failpoint(failDone)
-}
-
-// doubted reports whether the ledger knows nothing of b, which a bank that undid it had carried
-// out: a sale that was never approved here. Of one that was, the ledger has sale and reversal.
-func doubted(b *card.BankTxn) bool {
-	switch b.Kind {
-	case txn.BankPurchase, txn.BankCompletion, txn.BankLoad:
-		return b.Auth == txn.AuthCode{} && b.Code == [2]byte{}
-	}
-	return false
 }
 
 func (t *teller) commit(e errand, o *order, w txn.BankWork) {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 
 	"github.com/tapswitch/tapswitch/crypto/pan"
+	"github.com/tapswitch/tapswitch/switch/bank/guise"
 	"github.com/tapswitch/tapswitch/switch/bank/link"
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/notice"
@@ -211,7 +212,7 @@ func (s *Switch) noticeTold(ctx context.Context, e errand, n *notice.Letter, cod
 	last4 pan.Last4) {
 	text := string(code[:])
 	switch {
-	case notNow[text]:
+	case guise.NotNow(text):
 		return // due again later
 	case !message.MeaningOf(text).Approved:
 		s.buryNotice(ctx, e, n, last4, code)

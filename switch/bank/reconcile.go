@@ -65,8 +65,8 @@ func (o *order) reconcile(ctx context.Context) answer {
 // reconciled counts a reconciliation and tells of one that does not balance.
 func (s *Switch) reconciled(b *Batch) {
 	s.stats.Reconciled.Add(1)
-	if b.Verdict == tally.Balanced {
-		s.log.Info("reconciled", "party", b.Terminal, "number", b.Number)
+	if b.Verdict == tally.Balanced || b.Verdict == tally.Explained {
+		s.log.Info("reconciled", "party", b.Terminal, "number", b.Number, "verdict", b.Verdict)
 		return
 	}
 	s.stats.Unbalanced.Add(1)
@@ -105,6 +105,10 @@ func (s *Switch) Reconcile(ctx context.Context, name string, by audit.Actor) (Ba
 	return b, err
 }
 
+// sureAfter is how long after a start, in milliseconds and beyond the longest pause, every bank
+// transaction that is open has come out of the due queue at least once.
+const sureAfter = 5_000
+
 // errTotals reports a bank that does not answer its totals.
 var errTotals = errors.New("the bank does not take the totals")
 
@@ -125,13 +129,14 @@ func (l *outlet) tellTotals(ctx context.Context, by audit.Actor) error {
 
 func (l *outlet) tellTotalsOnce(ctx context.Context, party string) (b Batch, err error) {
 	s, issuers := l.sw, l.issuers()
-	t, err := s.recons.Tell(ctx, party,
-		func(r *txn.Record) bool { return slices.Contains(issuers, r.Issuer) },
-		func() (uint32, string, error) {
+	t, err := s.recons.Tell(ctx, party, tally.Asking{
+		Of:   func(r *txn.Record) bool { return slices.Contains(issuers, r.Issuer) },
+		Open: func() tally.Open { return s.teller.open(l) },
+		Number: func() (uint32, string, error) {
 			stan, err := l.link.Number(ctx)
 			sent := sentAt(s.o.Now())
 			return stan, string(sent[:]), err
-		})
+		}})
 	if err != nil {
 		return b, err
 	}

@@ -138,7 +138,9 @@ func batchesCommand(admin *Admin) *cobra.Command {
 	c := &cobra.Command{
 		Use: "batches", Short: "Totals of terminals, acquirers and banks, of both sides", Args: cobra.NoArgs,
 		Long: "Lists the batches that terminals settled, the reconciliations of acquirers (acquirer@ID)\n" +
-			"and those with banks (bank@LINK): what the other side says, and what the ledger has.",
+			"and those with banks (bank@LINK): what the other side says, and what the ledger has. A\n" +
+			"verdict explained is a difference by sales whose answer was lost, which the bank counts\n" +
+			"there and took back after it was told the totals; -o json names them (late).",
 		RunE: func(c *cobra.Command, _ []string) error {
 			var all []bank.Batch
 			err := admin.Call(c.Context(), http.MethodGet,
@@ -153,6 +155,7 @@ func batchesCommand(admin *Admin) *cobra.Command {
 						b.Theirs.DebitCount, b.Theirs.DebitAmount, b.Ours.DebitCount, b.Ours.DebitAmount,
 						b.Theirs.CreditCount, b.Theirs.CreditAmount, b.Ours.CreditCount, b.Ours.CreditAmount,
 						b.Uploaded)
+					printLate(w, &b)
 				}
 			})
 		},
@@ -237,6 +240,7 @@ func printTotals(w io.Writer, b *bank.Batch) {
 		b.Theirs.DebitAmount)
 	row("credits", int64(b.Ours.CreditCount), b.Ours.CreditAmount, int64(b.Theirs.CreditCount),
 		b.Theirs.CreditAmount)
+	printLate(w, b)
 	ours, theirs := b.OurGross, b.TheirGross
 	if ours == nil || theirs == nil || *ours == *theirs {
 		return
@@ -249,6 +253,17 @@ func printTotals(w io.Writer, b *bank.Batch) {
 	row("  credits taken back", o.ReversedCount, o.ReversedAmount, t.ReversedCount, t.ReversedAmount)
 	if b.Ours == b.Theirs {
 		fmt.Fprintln(w, "what is left agrees: one side counts what was made and taken back, the other not")
+	}
+}
+
+// printLate says what 0500 came between: a transaction and its reversal or advice.
+func printLate(w io.Writer, b *bank.Batch) {
+	for _, l := range b.Late {
+		fmt.Fprintf(w, "  %s\t%d there, its answer was lost\ttaken back after these totals\n", l.Request,
+			l.Amount)
+	}
+	if b.Carried > 0 {
+		fmt.Fprintf(w, "  %d told to the bank after these totals: they count in the next ones\n", b.Carried)
 	}
 }
 

@@ -30,6 +30,23 @@ func AdviceType(b *card.BankTxn) message.MTI {
 	return message.FinancialAdvice
 }
 
+// Known reports whether the bank may have got the message that tells of b before.
+func Known(b *card.BankTxn) bool {
+	if b.Phase == card.Advising {
+		return b.STAN != 0
+	}
+	return b.ToldSTAN != 0
+}
+
+// NotNow reports whether a bank says by a code that it has not done anything yet.
+func NotNow(code string) bool {
+	switch code {
+	case "09", "19", "68", "90", "91", "92", "96", "98":
+		return true
+	}
+	return false
+}
+
 // Parties are the institutions of field 90.
 type Parties struct{ Acquirer, Forwarder []byte }
 

@@ -41,6 +41,8 @@ type Cut struct {
 	// STAN and Sent are those of the message that ended it: its repeat gets its answer.
 	STAN uint32 `json:"stan"`
 	Sent string `json:"sent"`
+	// Carried is what the ledger has of former periods and the bank had not heard of then.
+	Carried []Carried `json:"carried,omitempty"`
 	// Telling is what a bank is being told, with the same numbers until it answers.
 	Telling *Telling `json:"telling,omitempty"`
 }
@@ -54,6 +56,8 @@ type Telling struct {
 	Ours  Gross      `json:"ours"`
 	// Undone are the keys of what Ours counts that the ledger does not have.
 	Undone []string `json:"undone,omitempty"`
+	// Carried is what the bank has not heard of yet: it counts in a later period.
+	Carried []Carried `json:"carried,omitempty"`
 	// Tries counts how often it may have been sent.
 	Tries int `json:"tries"`
 }

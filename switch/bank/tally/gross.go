@@ -10,8 +10,9 @@ import (
 
 // Gross are the totals of a reconciliation as ISO 8583:1987 has them (fields 74 to 77, 86 to
 // 89 and 97): debits are purchases, completions, offline sales and loads, credits are refunds.
-// What was reversed or voided stands in both, gross and reversed; a void that was reversed
-// itself does not count.
+// What was reversed or voided stands in both, gross and reversed, each in the period in which it
+// was done. A void that was reversed in its own period does not count; one of a former period,
+// whose totals are told, makes a debit of its original again.
 type Gross struct {
 	Debits  Side `json:"debits"`
 	Credits Side `json:"credits"`
@@ -106,6 +107,7 @@ type Counter struct {
 
 	gross   Gross
 	kinds   map[txn.RequestID]txn.Kind
+	earlier map[txn.RequestID]bool // voids of a former period
 	undoing []undoing
 }
 
@@ -113,6 +115,20 @@ type undoing struct {
 	original txn.RequestID
 	kind     txn.Kind
 	amount   int64
+}
+
+// Earlier notes a record of a former period, which one of this period may undo.
+func (c *Counter) Earlier(r *txn.Record) {
+	if r.Outcome != txn.Approved || r.Kind != txn.BankVoid && r.Kind != txn.BankRefund {
+		return
+	}
+	if c.kinds == nil {
+		c.kinds = map[txn.RequestID]txn.Kind{}
+	}
+	if c.earlier == nil {
+		c.earlier = map[txn.RequestID]bool{}
+	}
+	c.kinds[r.Request], c.earlier[r.Request] = r.Kind, true
 }
 
 // Add counts a record of the period. Order does not matter.
@@ -174,6 +190,9 @@ func (c *Counter) Gross() Gross {
 		case u.kind == txn.BankAdjustment:
 			g.Debits.Count -= sign(u.amount)
 			g.Debits.Amount -= u.amount
+		case kind == txn.BankVoid && c.earlier[u.original]:
+			g.Debits.Count++
+			g.Debits.Amount += amount
 		case known && kind == txn.BankVoid: // its void is undone
 			g.Debits.ReversedCount--
 			g.Debits.ReversedAmount -= amount

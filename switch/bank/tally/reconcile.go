@@ -31,6 +31,9 @@ type Reconciler struct {
 	Records  Records
 	Calendar engine.Calendar
 	Now      func() txn.Millis
+	// Sure is when everything that a bank has not heard of has come out of the due queue after
+	// a start; before, Tell adds up nothing new.
+	Sure txn.Millis
 }
 
 // ErrNoLedger reports a process in which nobody can add up.
@@ -57,18 +60,38 @@ type span struct {
 	holds    func(txn.Position) bool
 }
 
-func (r *Reconciler) count(ctx context.Context, s span, ofBank bool, of match) (Gross, error) {
+func (r *Reconciler) count(ctx context.Context, s span, of match) (Gross, error) {
+	a := adding{of: of}
+	err := r.add(ctx, s, &a)
+	return a.Gross(), err
+}
+
+// adding adds up a party's records but for what is open, which is carried.
+type adding struct {
+	Counter
+	of      match
+	open    Open
+	carried []Carried
+}
+
+// add adds up a period.
+func (r *Reconciler) add(ctx context.Context, s span, a *adding) error {
 	if r.Records == nil {
-		return Gross{}, ErrNoLedger
+		return ErrNoLedger
 	}
-	c := Counter{OfBank: ofBank}
-	err := r.Records(ctx, s.from, s.to, func(t *txn.Record) error {
-		if of(t) && (s.holds == nil || s.holds(t.Position)) {
-			c.Add(t)
+	return r.Records(ctx, s.from, s.to, func(t *txn.Record) error {
+		switch {
+		case !a.of(t):
+		case s.holds != nil && !s.holds(t.Position):
+			a.Earlier(t)
+		case t.Outcome == txn.Approved && a.open.holds(t) && len(a.carried) < carriedMax:
+			a.carried = append(a.carried, carry(t))
+			a.Earlier(t)
+		default:
+			a.Add(t)
 		}
 		return nil
 	})
-	return c.Gross(), err
 }
 
 // since is the period from a cut until now.
@@ -136,7 +159,7 @@ func (r *Reconciler) settle(ctx context.Context, try *settling) (Batch, error) {
 		}
 		s, marks = span{from: date, to: date}, cut.Marks // the running period goes on
 	}
-	ours, err := r.count(ctx, s, false, try.of)
+	ours, err := r.count(ctx, s, try.of)
 	if err != nil {
 		return Batch{}, err
 	}
@@ -171,34 +194,75 @@ func (r *Reconciler) dateOf(mmdd string) (txn.BusinessDate, error) {
 	return 0, fmt.Errorf("%w: %q", ErrDate, mmdd)
 }
 
+// Asking is what Tell needs of the party.
+type Asking struct {
+	// Of reports whether a record is the party's.
+	Of func(*txn.Record) bool
+	// Open is what the party has not heard of; nil for nothing.
+	Open func() Open
+	// Number gives the message of totals its trace number and time.
+	Number func() (stan uint32, sent string, err error)
+}
+
 // Tell returns what a bank is to be told of the period since the last one, durably before it is
-// sent: the same again, with another count of Tries, until Told. number gives the message its
-// trace number and time.
-func (r *Reconciler) Tell(ctx context.Context, party string, of match,
-	number func() (stan uint32, sent string, err error)) (Telling, error) {
+// sent: the same again, with another count of Tries, until Told. What is open counts in a later
+// period.
+func (r *Reconciler) Tell(ctx context.Context, party string, ask Asking) (Telling, error) {
 	cut, version, err := LastCut(ctx, r.Registry, party)
 	if err != nil {
 		return Telling{}, err
 	}
 	if cut.Telling == nil {
-		s, marks, err := r.since(ctx, &cut)
-		if err != nil {
+		if err := r.sure(ctx); err != nil {
 			return Telling{}, err
 		}
-		t := Telling{At: r.Now(), Marks: marks}
-		if t.Ours, err = r.count(ctx, s, true, of); err == nil {
-			err = r.addUndone(ctx, party, &t)
+		a := &adding{of: ask.Of}
+		if ask.Open != nil {
+			a.open = ask.Open()
 		}
-		if err != nil {
-			return t, err
+		if cut.Telling, err = r.tell(ctx, party, &cut, a); err != nil {
+			return Telling{}, err
 		}
-		if t.STAN, t.Sent, err = number(); err != nil {
-			return t, err
+		if cut.Telling.STAN, cut.Telling.Sent, err = ask.Number(); err != nil {
+			return Telling{}, err
 		}
-		cut.Telling = &t
 	}
 	cut.Telling.Tries++
 	return *cut.Telling, cut.Put(ctx, r.Registry, party, version)
+}
+
+// sure waits until it is known after a start what is open.
+func (r *Reconciler) sure(ctx context.Context) error {
+	timer := time.NewTimer(time.Duration(r.Sure-r.Now()) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("what the bank has not heard of is not known yet: %w", ctx.Err())
+	}
+}
+
+// tell adds up a period that a bank has not been told of.
+func (r *Reconciler) tell(ctx context.Context, party string, cut *Cut, a *adding) (*Telling, error) {
+	s, marks, err := r.since(ctx, cut)
+	if err != nil {
+		return nil, err
+	}
+	t := &Telling{At: r.Now(), Marks: marks}
+	a.OfBank = true
+	for i := range cut.Carried {
+		if record := cut.Carried[i].record(); a.open.holds(record) {
+			a.carried = append(a.carried, cut.Carried[i])
+		} else {
+			a.Add(record)
+		}
+	}
+	if err := r.add(ctx, s, a); err != nil {
+		return nil, err
+	}
+	t.Ours, t.Carried = a.Gross(), a.carried
+	return t, r.addUndone(ctx, party, t, cut.At)
 }
 
 // Reply is what a bank answers to a Telling.
@@ -220,7 +284,7 @@ func (r *Reconciler) Told(ctx context.Context, party string, t Telling, reply Re
 		return Batch{}, ErrCut
 	}
 	b := Batch{Terminal: party, Number: cut.Number + 1, SettledAt: t.At, Ours: t.Ours.Net(),
-		OurGross: &t.Ours, Said: reply.Said, Verdict: Unbalanced}
+		OurGross: &t.Ours, Said: reply.Said, Carried: len(t.Carried), Verdict: Unbalanced}
 	if reply.Known {
 		b.Theirs, b.TheirGross = reply.Gross.Net(), &reply.Gross
 	}
@@ -238,6 +302,14 @@ func (r *Reconciler) Told(ctx context.Context, party string, t Telling, reply Re
 	if err := r.dropUndone(ctx, &t); err != nil {
 		return b, err
 	}
-	next := Cut{Number: b.Number, At: t.At, Marks: t.Marks, STAN: t.STAN, Sent: t.Sent}
-	return b, next.Put(ctx, r.Registry, party, version)
+	next := Cut{Number: b.Number, At: t.At, Marks: t.Marks, STAN: t.STAN, Sent: t.Sent,
+		Carried: t.Carried}
+	if err := next.Put(ctx, r.Registry, party, version); err != nil {
+		return b, err
+	}
+	if err := r.explain(ctx, party); err != nil { // it was undone while the bank was told
+		return b, err
+	}
+	kept, _, err := Find(ctx, r.Registry, party, b.Number)
+	return kept, err
 }

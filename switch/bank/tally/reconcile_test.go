@@ -113,10 +113,10 @@ func TestTell(t *testing.T) {
 	stan := uint32(40)
 	tell := func() tally.Telling {
 		t.Helper()
-		got, err := r.Tell(t.Context(), "bank@icbc", all, func() (uint32, string, error) {
+		got, err := r.Tell(t.Context(), "bank@icbc", tally.Asking{Of: all, Number: func() (uint32, string, error) {
 			stan++
 			return stan, "1122040000", nil
-		})
+		}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -51,7 +51,12 @@ type Batch struct {
 	Date string `json:"date,omitempty"`
 	// Said is field 66 of a bank's answer: 1 in balance, 2 not, 3 error.
 	Said string `json:"said,omitempty"`
-	// Verdict is Balanced, Unbalanced or Failed.
+	// Late are the sales that the bank counted here and undid after it had been told the totals.
+	Late []Late `json:"late,omitempty"`
+	// Carried is how many records of the period the bank had not heard of when it was told the
+	// totals: they count in a later one.
+	Carried int `json:"carried,omitempty"`
+	// Verdict is Balanced, Unbalanced, Explained or Failed.
 	Verdict string `json:"verdict"`
 	// Uploaded counts the rows of the terminal's upload; Complete says that it said so.
 	Uploaded int  `json:"uploaded"`

@@ -12,15 +12,21 @@ import (
 
 // A sale whose answer was lost, and that its bank then undid, moved no money: the ledger has a
 // refusal. A bank that counts gross has carried out both, and its totals have the sale in fields
-// 76 and 88 and its reversal in 77 and 89. So what a bank said to have undone is kept until it
-// was told of it in its totals.
+// 76 and 88 and its reversal in 77 and 89, each in the period in which it was done. So what a
+// bank said to have undone is kept until it was told of it in its totals. Where an 0500 came
+// between the two, nobody could know of the sale then: its batch differs by it, and says so.
 
 // Undone is such a sale.
 type Undone struct {
 	// Amount is in minor units, At when the bank said that it had undone it.
 	Amount int64      `json:"amount"`
 	At     txn.Millis `json:"at"`
+	// SaleAt is when the sale began: its period has the sale. 0: that of the reversal has.
+	SaleAt txn.Millis `json:"sale_at,omitempty"`
 }
+
+// before reports whether the sale is of a period before the cut.
+func (u *Undone) before(at txn.Millis) bool { return u.SaleAt != 0 && u.SaleAt < at }
 
 const undonePrefix = "bank/undone/"
 
@@ -40,8 +46,25 @@ func KeepUndone(ctx context.Context, r store.Registry, party string, id txn.Requ
 // undoneMax is how many of them one message of totals counts; the rest is in the next one.
 const undoneMax = 1024
 
-// addUndone counts what a party has undone, gross and reversed, and notes what it counted.
-func (r *Reconciler) addUndone(ctx context.Context, party string, t *Telling) error {
+// addUndone counts what a party has undone since a cut at a time, and notes what it counted.
+func (r *Reconciler) addUndone(ctx context.Context, party string, t *Telling, cut txn.Millis) error {
+	return r.eachUndone(ctx, party, func(key string, u *Undone) bool {
+		if len(t.Undone) == undoneMax {
+			return false
+		}
+		d := &t.Ours.Debits
+		if !u.before(cut) {
+			d.Count, d.Amount = d.Count+1, d.Amount+u.Amount
+		}
+		d.ReversedCount, d.ReversedAmount = d.ReversedCount+1, d.ReversedAmount+u.Amount
+		t.Undone = append(t.Undone, key)
+		return true
+	})
+}
+
+// eachUndone calls yield with what a party has undone and was not told of, until it returns false.
+func (r *Reconciler) eachUndone(ctx context.Context, party string,
+	yield func(key string, u *Undone) bool) error {
 	keys, err := r.Registry.Keys(ctx, undonePrefix+party+"/")
 	if err != nil {
 		return fmt.Errorf("what %s has undone cannot be read: %w", party, err)
@@ -58,13 +81,9 @@ func (r *Reconciler) addUndone(ctx context.Context, party string, t *Telling) er
 		if err := json.Unmarshal(value, &u); err != nil {
 			return fmt.Errorf("%w: %s: %w", store.ErrDamaged, key, err)
 		}
-		if len(t.Undone) == undoneMax {
+		if !yield(key, &u) {
 			return nil
 		}
-		d := &t.Ours.Debits
-		d.Count, d.ReversedCount = d.Count+1, d.ReversedCount+1
-		d.Amount, d.ReversedAmount = d.Amount+u.Amount, d.ReversedAmount+u.Amount
-		t.Undone = append(t.Undone, key)
 	}
 	return nil
 }

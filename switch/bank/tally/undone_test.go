@@ -21,10 +21,10 @@ func TestTellOfWhatWasUndone(t *testing.T) {
 	numbers := uint32(0)
 	tell := func(want tally.Side) tally.Telling {
 		t.Helper()
-		got, err := r.Tell(t.Context(), "bank@1", all, func() (uint32, string, error) {
+		got, err := r.Tell(t.Context(), "bank@1", tally.Asking{Of: all, Number: func() (uint32, string, error) {
 			numbers++
 			return numbers, "1122040000", nil
-		})
+		}})
 		if err != nil || got.Ours.Debits != want {
 			t.Fatalf("%v: %+v, want %+v", err, got.Ours.Debits, want)
 		}

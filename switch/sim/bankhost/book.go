@@ -43,6 +43,7 @@ type entry struct {
 	balance     int64
 	at          int64 // Unix milliseconds
 	text        string
+	period      uint32 // in which it came
 }
 
 func (e *entry) approved() bool { return e.code == [2]byte{'0', '0'} }
@@ -76,9 +77,10 @@ type book struct {
 	cards   map[pan.Token]*account
 	batches map[batchKey]*Batch
 	lost    map[Key]uint32
-	// recon are the totals since the peer's last reconciliation; reviving says that the
-	// reversal of a void is being worked on.
+	// recon are the totals since the peer's last reconciliation, which began period; reviving
+	// says that the reversal of a void of this period is being worked on.
 	recon    reconTotals
+	period   uint32
 	recons   recons
 	reviving bool
 
@@ -220,7 +222,7 @@ func (b *book) available(a *account) int64 {
 func (b *book) fill(e *entry, q *request, now time.Time) {
 	n := b.byKey[q.key]
 	e.kind, e.mti, e.amount, e.card = q.kind, q.sum.MTI.First(), q.amount, q.card
-	e.text = q.text
+	e.text, e.period = q.text, b.period
 	e.seen, e.at = 1, now.UnixMilli()
 	e.rrn = q.sum.RRN
 	if b.dialect == message.POS || !q.sum.Has(37) {

@@ -129,12 +129,13 @@ func (b *book) apply(e, o *entry, sign int64) {
 	}
 }
 
-// applyVoid undoes what is voided, and the reversal of a void does it again.
+// applyVoid undoes what is voided, and the reversal of a void does it again: in the totals as
+// if neither had been, or as a new debit where those of the void have been told.
 func (b *book) applyVoid(e, o *entry, sign int64) {
 	if o == nil {
 		return
 	}
-	b.reviving = sign < 0
+	b.reviving = sign < 0 && e.period == b.period
 	b.apply(o, b.at(o.original), -sign)
 	b.reviving = false
 	o.closed = sign > 0

@@ -22,8 +22,8 @@ func (t *reconTotals) fields() map[int]*int64 {
 		88: &t.debits.minor, 89: &t.debits.reversedMinor}
 }
 
-// tell counts a transaction, or with sign -1 its reversal; revived, the reversal of a void,
-// takes the void's reversal back.
+// tell counts a transaction, or with sign -1 its reversal, in the period in which it is done;
+// revived, the reversal of a void of this period, takes the void's reversal back.
 func (s *reconSide) tell(minor, sign int64, revived bool) {
 	switch {
 	case sign < 0:
@@ -61,6 +61,7 @@ func (c *conn) reconcile(m, r *message.Message) (how manner, err error) {
 	if !m.MTI().IsRepeat() || b.recons.stan != stan || b.recons.sent != sent {
 		b.recons.stan, b.recons.sent, b.recons.totals = stan, sent, b.recon
 		b.recon = reconTotals{}
+		b.period++
 		b.counts.Reconciled++
 	}
 	ours := b.recons.totals
