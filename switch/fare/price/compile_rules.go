@@ -53,6 +53,8 @@ func (c *compiler) class(e *ClassOf) {
 		c.fail(e.Line, key, "times %d is not in 1 to 10", e.Times)
 	case rule.times != 0:
 		c.fail(e.Line, key, "stands twice for %s", mode)
+	case c.modes&(1<<mode) == 0:
+		c.fail(e.Line, key, "no fare is for %s", mode)
 	}
 	*rule = classRule{txn.Minor(e.Times), e.Discounts == "none"}
 }
@@ -125,6 +127,10 @@ func (c *compiler) discounts() {
 		c.shareOf(e.Line, "monthly_tiers", e.Pays)
 		if e.From < 0 || i > 0 && e.From <= t.file.Tiers[i-1].From {
 			c.fail(e.Line, "monthly_tiers", "from %d does not follow the tier before", e.From)
+		}
+		if i > 0 && e.Pays > t.file.Tiers[i-1].Pays {
+			c.fail(e.Line, "monthly_tiers", "contradicts itself: who rides more pays %s, before %s", e.Pays,
+				t.file.Tiers[i-1].Pays)
 		}
 	}
 	t.tiers = t.file.Tiers

@@ -358,16 +358,20 @@ func TestRefusedTariffs(t *testing.T) {
 		"classes.first":                             func(f *price.File) { f.Classes[0].Class = "first" },
 		"times 0":                                   func(f *price.File) { f.Classes[0].Times = 0 },
 		"stands twice for metro":                    func(f *price.File) { f.Classes = append(f.Classes, f.Classes[0]) },
-		"transfers.change: the name":                func(f *price.File) { f.Transfers[1].Name = "change" },
-		"from and to must":                          func(f *price.File) { f.Transfers[0].To = nil },
-		"transfers.change.window":                   func(f *price.File) { f.Transfers[0].Window = 0 },
-		"transfers.ferry.legs: is missing":          func(f *price.File) { f.Transfers[1].Legs = 0 },
-		"transfers.ferry.legs: 9":                   func(f *price.File) { f.Transfers[1].Legs = 9 },
-		"off or pays":                               func(f *price.File) { f.Transfers[0].Pays = ptr(price.Share(0)) },
-		"120% is no discount":                       func(f *price.File) { f.Transfers[1].Pays = ptr(price.Share(12000)) },
-		"measured_from":                             func(f *price.File) { f.Transfers[0].Measured = "never" },
-		"metro stands twice":                        func(f *price.File) { f.Transfers[0].From = []string{"metro", "metro"} },
-		"does not follow the tier":                  func(f *price.File) { f.Tiers = []price.Tier{{From: 5, Pays: 1}, {From: 5, Pays: 1}} },
+		"classes.business: no fare is for rail":     func(f *price.File) { f.Classes[0].Mode = "rail" },
+		"who rides more pays 90%, before 80%": func(f *price.File) {
+			f.Tiers = []price.Tier{{From: 3000, Pays: 8000}, {From: 5000, Pays: 9000}}
+		},
+		"transfers.change: the name":       func(f *price.File) { f.Transfers[1].Name = "change" },
+		"from and to must":                 func(f *price.File) { f.Transfers[0].To = nil },
+		"transfers.change.window":          func(f *price.File) { f.Transfers[0].Window = 0 },
+		"transfers.ferry.legs: is missing": func(f *price.File) { f.Transfers[1].Legs = 0 },
+		"transfers.ferry.legs: 9":          func(f *price.File) { f.Transfers[1].Legs = 9 },
+		"off or pays":                      func(f *price.File) { f.Transfers[0].Pays = ptr(price.Share(0)) },
+		"120% is no discount":              func(f *price.File) { f.Transfers[1].Pays = ptr(price.Share(12000)) },
+		"measured_from":                    func(f *price.File) { f.Transfers[0].Measured = "never" },
+		"metro stands twice":               func(f *price.File) { f.Transfers[0].From = []string{"metro", "metro"} },
+		"does not follow the tier":         func(f *price.File) { f.Tiers = []price.Tier{{From: 5, Pays: 1}, {From: 5, Pays: 1}} },
 		"contradicts itself: change in line": func(f *price.File) {
 			again := f.Transfers[0]
 			again.Name, again.Off, again.Pays = "again", new(txn.Minor), nil
