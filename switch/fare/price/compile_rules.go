@@ -128,10 +128,6 @@ func (c *compiler) discounts() {
 		if e.From < 0 || i > 0 && e.From <= t.file.Tiers[i-1].From {
 			c.fail(e.Line, "monthly_tiers", "from %d does not follow the tier before", e.From)
 		}
-		if i > 0 && e.Pays > t.file.Tiers[i-1].Pays {
-			c.fail(e.Line, "monthly_tiers", "contradicts itself: who rides more pays %s, before %s", e.Pays,
-				t.file.Tiers[i-1].Pays)
-		}
 	}
 	t.tiers = t.file.Tiers
 }

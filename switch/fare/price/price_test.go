@@ -2,6 +2,7 @@ package price_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -358,9 +359,9 @@ func TestRefusedTariffs(t *testing.T) {
 		"classes.first":                             func(f *price.File) { f.Classes[0].Class = "first" },
 		"times 0":                                   func(f *price.File) { f.Classes[0].Times = 0 },
 		"stands twice for metro":                    func(f *price.File) { f.Classes = append(f.Classes, f.Classes[0]) },
-		"classes.business: no fare is for rail":     func(f *price.File) { f.Classes[0].Mode = "rail" },
-		"who rides more pays 90%, before 80%": func(f *price.File) {
-			f.Tiers = []price.Tier{{From: 3000, Pays: 8000}, {From: 5000, Pays: 9000}}
+		"classes.business: no fare is for rail": func(f *price.File) {
+			f.Classes[0].Mode = "rail"
+			f.Fares = slices.DeleteFunc(f.Fares, func(e price.Fare) bool { return e.Mode == "rail" })
 		},
 		"transfers.change: the name":       func(f *price.File) { f.Transfers[1].Name = "change" },
 		"from and to must":                 func(f *price.File) { f.Transfers[0].To = nil },
