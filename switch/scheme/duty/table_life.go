@@ -10,7 +10,7 @@ var life = []Duty{
 		ZH: "卡有效期十年,届满前至少三十日申请换卡",
 		How: "validity and lead per scheme; renewal open and renewal overdue are lists; an " +
 			"expired card has a reason of its own",
-		Test: "switch/account.TestDuty_HD13_RenewalIsOpenThenOverdueThenExpired",
+		Test: "switch/desk/api.TestDuty_HD13_TenYearsThenRenewal",
 	},
 	{
 		ID:      "HD22-legal-dates",
@@ -61,7 +61,7 @@ var life = []Duty{
 		ZH:      "有关事务办结后由规定的人办理注销",
 		How: "actors and the right ex officio per scheme; what is open is listed and must be " +
 			"settled or waived",
-		Test: "switch/account.TestDuty_HD24_CancellationAfterEverythingIsSettled",
+		Test: "switch/desk/api.TestDuty_HD24_CancelledAfterItsAffairsAreSettled",
 	},
 	{
 		ID:      "HD25-service-goes-on",
@@ -129,7 +129,7 @@ var life = []Duty{
 		ZH: "本人或单位申领,信息真实并经核对",
 		How: "enrolment in bulk with unit, dry run and a result per person; the result of the " +
 			"check is kept",
-		Test: "switch/desk/api.TestDuty_ZS15_HD14_AUnitEnrolsItsPeople",
+		Test: "switch/desk/api.TestDuty_HD14_TheEmployerAppliesWithCheckedData",
 	},
 	{
 		ID:      "ZZ2-sourced-policy",
