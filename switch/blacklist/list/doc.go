@@ -92,18 +92,19 @@
 // start; which epochs are followed is saved at once. The package starts no goroutine; who calls
 // Run owns it.
 //
-// With Options.HistoryDir deltas outlive the process, kill -9 and power cuts included: each
-// epoch is in a file before a gate can see it, and synced right after. The file holds 18 bytes a
-// card and 24 a change, and is made anew when it has grown beyond twice its first length and
-// 64 MB. A process that starts makes the list of the last epoch from it, proves it by count and
+// With Options.HistoryDir deltas outlive the process, kill -9 included: each epoch is in a
+// file before a gate can see it. It is synced right after, at most every 5 s: a power cut may
+// cost the epochs of that time, which are then refused (410). The file holds 18 bytes a card
+// and 24 a change, and is made anew when it has grown beyond twice its first length and 64 MB.
+// A process that starts makes the list of the last epoch from it, proves it by count and
 // checks, and publishes the difference to what the store says now; nothing has to be known of
-// the time between, and a store restored from an older copy is one more difference. The registry
-// names the process that made the last epoch. Where that is not the file's, because another node
-// took over, or the file or the registry is of another store or time, all of the file is dropped,
-// and epochs of before are refused (410). What a torn or changed file still says for sure is
-// used, the rest refused in the same way. On a full disk the file is given up and tried again
-// each minute. Without a file each gate takes one full file after a start, of 16 or 8 bytes a
-// card, or about 1.13 or 2.25 for a filter.
+// the time between, and a store restored from an older copy is one more difference. The
+// registry names the process that made the last epoch. Where that is not the file's, because
+// another node took over, or the file or the registry is of another store or time, all of the
+// file is dropped, and epochs of before are refused (410). What a torn or changed file still
+// says for sure is used, the rest refused in the same way. On a full disk the file is given up
+// and tried again each minute. Without a file each gate takes one full file after a start, of
+// 16 or 8 bytes a card, or about 1.13 or 2.25 for a filter.
 //
 // It freezes and releases nothing, keeps no card numbers, authenticates nobody (its caller
 // does), and does not say who is liable.

@@ -58,6 +58,8 @@ const (
 	// pastRetry is how long nothing is kept after a fault of the disk, which may be full: what
 	// is written there counts more than this.
 	pastRetry = time.Minute
+	// pastSync is the least time between two syncs, which share the disk with the store's.
+	pastSync = 5 * time.Second
 	// pastRoom is how much memory for a frame is kept from one epoch to the next.
 	pastRoom = 1 << 20
 )
@@ -83,6 +85,8 @@ type past struct {
 	out     io.Writer
 	size    int64
 	whole   int64 // size when it was written as a whole
+	dirty   bool  // something is not synced
+	synced  time.Time
 	retryAt time.Time
 	buf     []byte
 }
@@ -161,7 +165,7 @@ func (f *past) add(h *history) error {
 	}
 	f.buf = appendState(f.buf[:0], &h.states[last])
 	n, err := f.out.Write(f.buf)
-	f.size += int64(n)
+	f.size, f.dirty = f.size+int64(n), true
 	if cap(f.buf) > pastRoom {
 		f.buf = nil
 	}
@@ -188,6 +192,19 @@ func (f *past) fail(err error) error {
 		"tried again after %v: %w", pastRetry, err)
 }
 
+// rest makes durable what was added, at most once in pastSync: a process that is killed loses
+// nothing of it, a power cut what came since.
+func (f *past) rest() error {
+	if f.file == nil || !f.dirty || time.Since(f.synced) < pastSync {
+		return nil
+	}
+	if err := f.file.Sync(); err != nil {
+		return f.fail(err)
+	}
+	f.dirty, f.synced = false, time.Now()
+	return nil
+}
+
 // settle makes durable what was added, or makes the file anew when there is none, when it holds
 // little that is still needed, or when what was added does not follow on what is there.
 func (f *past) settle(h *history, m *master) error {
@@ -195,10 +212,7 @@ func (f *past) settle(h *history, m *master) error {
 	case f.path == "":
 		return nil
 	case f.file != nil && len(h.states) > 1 && f.size <= 2*f.whole+pastSlack:
-		if err := f.file.Sync(); err != nil {
-			return f.fail(err)
-		}
-		return nil
+		return f.rest()
 	case f.file == nil && time.Now().Before(f.retryAt):
 		return nil
 	}
@@ -225,7 +239,7 @@ func (f *past) write(h *history, m *master) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
-	f.whole = f.size
+	f.whole, f.dirty, f.synced = f.size, false, time.Now()
 	return os.Rename(f.path+partEnd, f.path)
 }
 
@@ -285,7 +299,7 @@ func (f *past) resume(size int64) error {
 	if err != nil {
 		return f.fail(err)
 	}
-	f.size = size + frameExtra + int64(len(f.id))
+	f.size, f.dirty = size+frameExtra+int64(len(f.id)), true
 	f.whole = f.size
 	return nil
 }

@@ -72,7 +72,7 @@ func (p *Publisher) Step(ctx context.Context) error {
 	}
 	fault := p.news(ctx)
 	if !p.due() {
-		return fault
+		return errors.Join(fault, p.past.rest())
 	}
 	return errors.Join(fault, p.publish(ctx))
 }
