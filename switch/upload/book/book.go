@@ -3,7 +3,7 @@
 //
 // A frame is taken in three durable steps. First the page of each record says Taken, with the
 // digest of its content; then the engine books the money under an id made of security module
-// and sequence number; then the pages say what became of it. A process that dies between two
+// and sequence number, some 2,000 records at a time; then the pages say what became of it. A process that dies between two
 // steps leaves records Taken: sent again they are the engine's replay, so that no record is
 // booked twice or lost, by whatever link it comes. Where the card can no longer tell, the
 // record is held for a person.
