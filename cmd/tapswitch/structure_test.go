@@ -116,7 +116,7 @@ var lattice = map[string][]string{
 	"switch/bank/count":       {},
 	"switch/bank/guise":       {"switch/bank/message", "switch/card", "switch/txn"},
 	"switch/bank/kept":        {"switch/bank/link", "switch/store", "switch/txn"},
-	"switch/bank/setup": {"crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/bank/certificate",
+	"switch/bank/setup": {"crypto/block", "crypto/keyring", "crypto/mac", "crypto/pan", "switch/lease", "switch/bank/certificate",
 		"switch/bank/emv", "switch/bank/link", "switch/bank/message", "switch/bank/route", "switch/bank/till", "switch/card",
 		"switch/txn"},
 	"switch/bank": {"switch/bank/emv", "switch/bank/flight", "switch/bank/intent", "switch/bank/till",

@@ -61,6 +61,7 @@ func (o *order) loadPurse(ctx context.Context) *answer {
 	// issuer's as well, the bank would pay twice.
 	a := o.sw.step(ctx, o.purseRequest(txn.Load))
 	if a.Err == nil && a.Decision.Outcome == txn.Approved {
+		o.extra.lease = o.in.cfg.LeaseText(&a.Decision)
 		return nil
 	}
 	if a.Err == nil {
@@ -108,6 +109,7 @@ func (o *order) cashLoad(ctx context.Context) answer {
 	out := answer{code: codeFor(a.Decision, [2]byte{}), auth: a.Decision.AuthCode, rrn: o.rrn}
 	if a.Decision.Outcome == txn.Approved {
 		out.at = o.since()
+		out.extra.lease = o.in.cfg.LeaseText(&a.Decision)
 		text, err := message.BalanceText([]message.Balance{{AccountType: "00", AmountType: "02",
 			Currency: "156", Minor: int64(a.Decision.BalanceAfter)}})
 		if err == nil {

@@ -87,6 +87,7 @@ type extra struct {
 	settled [4]byte   // field 15
 	balance []byte    // field 54
 	chip    []byte    // field 55
+	lease   []byte    // field 62: of the purse that was loaded, which the switch adds
 	amount  txn.Minor // field 4 where the bank approved less than was asked for; else 0
 }
 

@@ -124,11 +124,10 @@ func (r *replier) write() {
 		r.put(38, a.auth[:])
 	}
 	r.put(39, []byte(a.code))
-	if len(a.extra.balance) > 0 {
-		r.put(54, a.extra.balance)
-	}
-	if len(a.extra.chip) > 0 {
-		r.put(55, a.extra.chip)
+	for _, f := range [...]field{{54, a.extra.balance}, {55, a.extra.chip}, {62, a.extra.lease}} {
+		if len(f.value) > 0 {
+			r.put(f.number, f.value)
+		}
 	}
 	r.upTo(129)
 }

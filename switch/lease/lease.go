@@ -205,6 +205,19 @@ func (l *Lease) Ended(t *Terms, served txn.Millis) bool {
 // timeForm is how answers tell instants: RFC 3339 in UTC, to the millisecond.
 const timeForm = "2006-01-02T15:04:05.000Z"
 
+// AppendText appends what a terminal on an ISO 8583 link has to know of a decision's lease: LEASE and
+// the end in UTC, whole seconds, or LEASENONE; nothing in a scheme without a lease.
+func AppendText(dst []byte, d *txn.Decision) []byte {
+	switch {
+	case d.LeaseUntil == txn.LeaseNone:
+		return append(dst, "LEASENONE"...)
+	case d.LeaseUntil > 0:
+		return d.LeaseUntil.Time().UTC().AppendFormat(append(dst, "LEASE"...), "20060102150405")
+	default:
+		return dst
+	}
+}
+
 // AppendAnswer appends to a JSON object what a terminal has to know of a decision's lease: until
 // when the purse may be served off line, that it may not be, or that a record was served after
 // the end. A comma goes before each; a scheme without a lease adds nothing.

@@ -163,6 +163,19 @@ func TestMoves(t *testing.T) {
 	}
 }
 
+// On an ISO 8583 link the same is a text, in whole seconds.
+func TestWhatATextTells(t *testing.T) {
+	for want, d := range map[string]txn.Decision{
+		"":                    {LeaseEnded: true},
+		"LEASE20261121000000": {LeaseUntil: 1_795_219_200_250},
+		"LEASENONE":           {LeaseUntil: txn.LeaseNone},
+	} {
+		if got := string(lease.AppendText(nil, &d)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func TestWhatAnAnswerTells(t *testing.T) {
 	for want, d := range map[string]txn.Decision{
 		"": {},

@@ -24,6 +24,7 @@ import (
 	"github.com/tapswitch/tapswitch/switch/bank/message"
 	"github.com/tapswitch/tapswitch/switch/bank/route"
 	"github.com/tapswitch/tapswitch/switch/card"
+	"github.com/tapswitch/tapswitch/switch/lease"
 	"github.com/tapswitch/tapswitch/switch/txn"
 )
 
@@ -107,6 +108,11 @@ type Listener struct {
 	// Partial says that the terminals or the acquirer take an approval of a lower amount
 	// (code 10). For others a bank's is reversed and declined.
 	Partial bool `yaml:"partial"`
+	// TellLease adds field 62 to the approval of a load of a purse of this switch, where the scheme
+	// has a freeze lease: "LEASE" and its end as YYYYMMDDhhmmss in UTC, or "LEASENONE" for a purse
+	// that may not be served off line. The repeat of a load that a bank pays for has no field 62.
+	// Default: no.
+	TellLease bool `yaml:"tell_lease"`
 	// TipPercent and AdjustPercent are how far a tip (60.1 34) and an adjustment (32) may go
 	// above the amount that was approved. Default 15 and 100.
 	TipPercent    int64 `yaml:"tip_percent"`
@@ -555,4 +561,12 @@ func (l *Link) Spread() link.Balance {
 		return link.Primary
 	}
 	return link.RoundRobin
+}
+
+// LeaseText returns field 62 of the approval of a load, nil where the listener tells none.
+func (l *Listener) LeaseText(d *txn.Decision) []byte {
+	if !l.TellLease {
+		return nil
+	}
+	return lease.AppendText(nil, d)
 }
