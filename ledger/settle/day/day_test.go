@@ -707,6 +707,31 @@ func TestTwoDesks(t *testing.T) {
 
 var _ warehouse.Reader = (*warehousetest.Memory)(nil)
 
+// ordersOf are the orders of a run, those that carry others apart. The control totals must add up
+// with them.
+func ordersOf(t *testing.T, run *Run) (of, carries []clearing.Order) {
+	t.Helper()
+	var s clearing.Statement
+	if err := readJSON(filepath.Join(run.Dir, pack.StatementName), &s); err != nil {
+		t.Fatal(err)
+	}
+	var amount int64
+	for _, order := range s.Orders {
+		if order.Carries != "" {
+			carries = append(carries, order)
+			amount += order.Amount
+		} else {
+			of = append(of, order)
+		}
+	}
+	// The control totals add up with them.
+	if c := run.Manifest.Control[0]; c.Short() != 0 || c.Carried != int64(len(carries)) ||
+		c.Orders != int64(len(s.Orders)) || c.CarriedPay+c.CarriedCollect != amount {
+		t.Errorf("control totals %+v of %d orders, %d carried", c, len(s.Orders), len(carries))
+	}
+	return of, carries
+}
+
 // TestHeldOrdersAreCarried: what a certified day held is ordered by the next day that is settled, held
 // again while the account is missing, and sent once, by one day, when it is known.
 func TestHeldOrdersAreCarried(t *testing.T) {
@@ -715,25 +740,7 @@ func TestHeldOrdersAreCarried(t *testing.T) {
 	o.o.Terms.Parties = nil
 	orders := func(run *Run) (of, carries []clearing.Order) {
 		t.Helper()
-		var s clearing.Statement
-		if err := readJSON(filepath.Join(run.Dir, pack.StatementName), &s); err != nil {
-			t.Fatal(err)
-		}
-		var amount int64
-		for _, order := range s.Orders {
-			if order.Carries != "" {
-				carries = append(carries, order)
-				amount += order.Amount
-			} else {
-				of = append(of, order)
-			}
-		}
-		// The control totals add up with them.
-		if c := run.Manifest.Control[0]; c.Short() != 0 || c.Carried != int64(len(carries)) ||
-			c.Orders != int64(len(s.Orders)) || c.CarriedPay+c.CarriedCollect != amount {
-			t.Errorf("control totals %+v of %d orders, %d carried", c, len(s.Orders), len(carries))
-		}
-		return of, carries
+		return ordersOf(t, run)
 	}
 	day2, day3, day4 := theDay.Next(), theDay.Next().Next(), theDay.Next().Next().Next()
 	for i, date := range []txn.BusinessDate{theDay, day2, day3, day4} {
