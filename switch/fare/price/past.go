@@ -1,7 +1,6 @@
 package price
 
 import (
-	"math"
 	"slices"
 
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -81,19 +80,19 @@ func (s *State) Keep(before *State, e Event) {
 		p.base = *before
 		p.base.Journey = Journey{}
 	}
-	p.events = insert(p.events, e)
+	p.events, _ = insert(p.events, e)
 	s.past = p
 }
 
 func cut(s string) string { return s[:min(len(s), pastNameMax)] }
 
-// insert returns events with e in its place, behind all of its instant.
-func insert(events []Event, e Event) []Event {
+// insert returns events with e in its place, behind all of its instant, and that place.
+func insert(events []Event, e Event) ([]Event, int) {
 	i := len(events)
 	for i > 0 && events[i-1].Tap.At > e.Tap.At {
 		i--
 	}
-	return slices.Insert(slices.Clip(slices.Clone(events)), i, e)
+	return slices.Insert(slices.Clip(slices.Clone(events)), i, e), i
 }
 
 // Trim forgets what no end can change any more: events from before since, those beyond EventsMax
@@ -181,9 +180,7 @@ func (s *State) Retell(at At, i int, e Event) (r Retold, ok bool) {
 		events = slices.Delete(slices.Clone(events), i, i+1)
 	}
 	before := sum(events)
-	e.Charged = math.MinInt64 // marks the place
-	events = insert(events, e)
-	place := slices.IndexFunc(events, func(e Event) bool { return e.Charged == math.MinInt64 })
+	events, place := insert(events, e)
 	next, quotes, ok := p.replay(at, events)
 	if !ok || quotes[place].Reason != OK {
 		return Retold{}, false
