@@ -58,7 +58,10 @@ func (a *authority) sign(c *x509.Certificate, by *x509.Certificate) ([]byte, *ec
 		a.t.Fatal(err)
 	}
 	c.SerialNumber = big.NewInt(time.Now().UnixNano())
-	c.NotBefore, c.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	if c.NotAfter.IsZero() {
+		c.NotAfter = time.Now().Add(time.Hour)
+	}
+	c.NotBefore = c.NotAfter.Add(-24 * time.Hour)
 	signer := a.key
 	if by == nil {
 		by, signer = c, key
@@ -81,7 +84,13 @@ func (a *authority) write(path, kind string, der []byte) {
 // issue writes a certificate for a name with its key, as file.pem and file.key.
 func (a *authority) issue(file, name string) (cert, key string) {
 	a.t.Helper()
-	der, private := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: name},
+	return a.issueUntil(file, name, time.Time{})
+}
+
+// issueUntil is issue with the end of the certificate's time; zero for an hour from now.
+func (a *authority) issueUntil(file, name string, end time.Time) (cert, key string) {
+	a.t.Helper()
+	der, private := a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: name}, NotAfter: end,
 		DNSNames: []string{name}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}, a.cert)
 	secret, err := x509.MarshalPKCS8PrivateKey(private)
@@ -140,6 +149,8 @@ func TestE2EBankTLS(t *testing.T) {
 	bankCert, bankKey := own.issue("bank", "bank.test")
 	otherCert, otherKey := own.issue("other", "other.test")
 	fakeCert, fakeKey := foreign.issue("bank", "bank.test")
+	oldCert, oldKey := own.issueUntil("old", "bank.test", time.Now().Add(-time.Minute))
+	oldTillCert, oldTillKey := own.issueUntil("oldtill", "till.test", time.Now().Add(-time.Minute))
 	good := bankSimTLS(t, bankCert, bankKey, own.path)
 	// What the link shows is wanted by the bank as well.
 	suspicious := bankSimTLS(t, bankCert, bankKey, foreign.path)
@@ -149,6 +160,7 @@ func TestE2EBankTLS(t *testing.T) {
 		f.links[0]["addresses"], f.links[0]["tls"] = []string{good}, secured
 		for name, address := range map[string]string{
 			"name": bankSimTLS(t, otherCert, otherKey, own.path),
+			"old":  bankSimTLS(t, oldCert, oldKey, own.path),
 			"ca":   bankSimTLS(t, fakeCert, fakeKey, own.path), "client": suspicious} {
 			f.links = append(f.links, bankDoc{"name": "bad-" + name, "addresses": []string{address},
 				"spec": "cups", "tls": secured})
@@ -158,11 +170,13 @@ func TestE2EBankTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.eventually("the link to the bank", func() bool { return w.link("b0").Up })
+	version := uint16(0) // the highest there is
 	dial := func(cert, key string) (*tls.Conn, error) {
 		t.Helper()
 		pool := x509.NewCertPool()
 		pool.AddCert(own.cert)
-		c := &tls.Config{RootCAs: pool, ServerName: "switch.test"}
+		c := &tls.Config{RootCAs: pool, ServerName: "switch.test", MinVersion: version,
+			MaxVersion: version}
 		if cert != "" {
 			pair, err := tls.LoadX509KeyPair(cert, key)
 			if err != nil {
@@ -190,8 +204,25 @@ func TestE2EBankTLS(t *testing.T) {
 	}
 	l.nc, l.r = nc, message.NewReader(nc, message.Framing{})
 	l.want(l.sale(pos.Purchase, 1, 1_000, nil), "00")
+	if v := nc.ConnectionState().Version; v != tls.VersionTLS13 {
+		t.Errorf("TLS version %x", v)
+	}
+	version = tls.VersionTLS12
+	older, err := dial(tillCert, tillKey)
+	if err != nil {
+		t.Fatalf("TLS 1.2: %v", err)
+	}
+	l2 := w.till(2)
+	l2.nc, l2.r = older, message.NewReader(older, message.Framing{})
+	l2.want(l2.sale(pos.Purchase, 5, 5_000, nil), "00")
+	version = tls.VersionTLS11
+	if _, err := dial(tillCert, tillKey); err == nil {
+		t.Error("TLS 1.1 is taken")
+	}
+	version = 0
 	// Refused at the listener. The client may hear of it with its first read only (TLS 1.3).
-	for what, c := range map[string][2]string{"no certificate": {}, "a foreign one": {strangeCert, strangeKey}} {
+	for what, c := range map[string][2]string{"no certificate": {}, "a foreign one": {strangeCert, strangeKey},
+		"one that ended": {oldTillCert, oldTillKey}} {
 		nc, err := dial(c[0], c[1])
 		if err == nil {
 			_, _ = nc.Write([]byte("\x00\x01x"))
@@ -209,7 +240,7 @@ func TestE2EBankTLS(t *testing.T) {
 	defer plain.Close()
 	_, _ = plain.Write(wire(t, message.Framing{}, l.frame(l.request(l.sale(pos.Purchase, 2, 2_000, nil)))))
 	w.eventually("the refusals", func() bool {
-		return w.metric(`tapswitch_bank_listener_refused_total{cause="tls",listener="pos"}`) == "3"
+		return w.metric(`tapswitch_bank_listener_refused_total{cause="tls",listener="pos"}`) == "5"
 	})
 	text, err := os.ReadFile(w.node.logPath())
 	if err != nil || !strings.Contains(string(text), "TLS handshake failed") ||
@@ -217,6 +248,7 @@ func TestE2EBankTLS(t *testing.T) {
 		t.Errorf("the log does not say it: %v", err)
 	}
 	for name, want := range map[string]string{"bad-name": "other.test", "bad-ca": "unknown authority",
+		"bad-old":    "expired",
 		"bad-client": "certificate"} {
 		w.eventually(name+" to be refused", func() bool {
 			s := w.link(name)
