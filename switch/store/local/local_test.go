@@ -2,6 +2,7 @@ package local
 
 import (
 	"log/slog"
+	"os"
 	"testing"
 	"time"
 
@@ -75,6 +76,11 @@ func factory(date txn.BusinessDate) storetest.Factory {
 		},
 		Crash: func(t testing.TB, s store.Store) store.Store {
 			return open(t, abandon(t, s.(*Store)))
+		},
+		Drop: func(t testing.TB, s store.Store) {
+			if err := os.RemoveAll(s.(*Store).opts.Dir); err != nil {
+				t.Error(err)
+			}
 		},
 	}
 }

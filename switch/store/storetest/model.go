@@ -21,7 +21,12 @@ import (
 func RunModel(t *testing.T, f Factory) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newModel(newWorld(rt, t, f, Options{}))
-		defer func() { m.s.Close() }()
+		defer func() {
+			_ = m.s.Close()
+			if f.Drop != nil {
+				f.Drop(t, m.s)
+			}
+		}()
 		rt.Repeat(map[string]func(*rapid.T){
 			"commit":    m.commitSome,
 			"commit2":   m.commitSome, // as often as all others together

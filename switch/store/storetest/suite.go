@@ -30,6 +30,9 @@ type Factory struct {
 	Crash func(t testing.TB, s store.Store) store.Store
 	// Second, when not nil, opens another handle on the data of s while s is open.
 	Second func(t testing.TB, s store.Store) store.Store
+	// Drop, when not nil, removes the data of s, which is closed. A suite that opens hundreds of
+	// stores calls it after each: the disk need not hold them all.
+	Drop func(t testing.TB, s store.Store)
 }
 
 // Run runs the conformance suite.
