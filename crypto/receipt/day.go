@@ -2,8 +2,10 @@ package receipt
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -35,6 +37,10 @@ type Day struct {
 	// Totals are ordered by name.
 	Totals []Total
 	Counts Counts
+	// Books is the SHA-256 of the manifest of the day's settlement run, which names every file of
+	// the run by its own: what was posted beside the records. Zero for none, as in certificates
+	// from before it was there; those have no such field in their bytes.
+	Books [sha256.Size]byte
 }
 
 // Bucket is the records of one bucket in one epoch on the day: First to Last without a hole.
@@ -174,7 +180,10 @@ func (d *Day) Follows(previous *Day) error {
 	return nil
 }
 
-// content has every field, also empty ones.
+// booksName is the one field that a day certificate may lack.
+const booksName = "books"
+
+// content has every field, also empty ones; the books stand there only where they are certified.
 func (d *Day) content() value {
 	buckets, totals := array(), array()
 	for _, b := range d.Buckets {
@@ -188,19 +197,28 @@ func (d *Day) content() value {
 	}
 	date := fmt.Sprintf("%04d-%02d-%02d", d.BusinessDate/10000, d.BusinessDate/100%100,
 		d.BusinessDate%100)
-	return object(is("kind", text(string(KindDay))), is("version", integer(version)),
+	fields := []member{is("kind", text(string(KindDay))), is("version", integer(version)),
 		is("issuer", text(d.Issuer)), is("chain", text(d.Chain)), is("number", count(d.Number)),
 		is("business_date", text(date)), is("issued_at", moment(d.IssuedAt)),
 		is("previous", hash(d.Previous)), is("buckets", buckets), is("totals", totals),
 		is("counts", object(is("store", count(d.Counts.Store)),
 			is("stream", count(d.Counts.Stream)), is("warehouse", count(d.Counts.Warehouse)),
-			is("settlement", count(d.Counts.Settlement)))))
+			is("settlement", count(d.Counts.Settlement))))}
+	if d.Books != [sha256.Size]byte{} {
+		fields = append(fields, is(booksName, hash(d.Books)))
+	}
+	return object(fields...)
 }
 
 // dayOf is the inverse of content.
 func dayOf(d *decoder, v value) *Day {
-	r := d.object(v, "kind", "version", "issuer", "chain", "number", "business_date", "issued_at",
-		"previous", "buckets", "totals", "counts")
+	names := []string{"kind", "version", "issuer", "chain", "number", "business_date", "issued_at",
+		"previous", "buckets", "totals", "counts"}
+	booked := slices.ContainsFunc(v.members, func(m member) bool { return m.name == booksName })
+	if booked {
+		names = append(names, booksName)
+	}
+	r := d.object(v, names...)
 	r.version(KindDay)
 	counts := d.object(r.fields["counts"], "store", "stream", "warehouse", "settlement")
 	day := &Day{Issuer: r.text("issuer"), Chain: r.text("chain"), Number: r.count("number"),
@@ -208,6 +226,11 @@ func dayOf(d *decoder, v value) *Day {
 		Previous: r.hash("previous"), Counts: Counts{Store: counts.count("store"),
 			Stream: counts.count("stream"), Warehouse: counts.count("warehouse"),
 			Settlement: counts.count("settlement")}}
+	if booked {
+		if day.Books = r.hash(booksName); day.Books == [sha256.Size]byte{} {
+			d.fail("%s is empty", booksName)
+		}
+	}
 	for _, b := range r.list("buckets", BucketsMax) {
 		o := d.object(b, "bucket", "epoch", "first", "last", "count", "head")
 		day.Buckets = append(day.Buckets, Bucket{Bucket: o.count("bucket"), Epoch: o.count("epoch"),

@@ -11,7 +11,8 @@
 // signed begins with a line of its own, the algorithm and the key id, so that a signature is
 // good for nothing else.
 //
-// Amounts are in fen. Times are in UTC to the millisecond. Hashes are SM3. All types are
+// Amounts are in fen. Times are in UTC to the millisecond. Hashes are SM3; only that of a
+// day's books is SHA-256, like those of the files in the manifest that it names. All types are
 // values or unchanging, safe for concurrent use. The package asks no clock and stores nothing.
 // It makes statements of what it is told: that the figures are true is for the ledger to see
 // to. No full card number fits in a statement; what looks like one is refused.

@@ -88,6 +88,9 @@ func drawDay(t *rapid.T) *receipt.Day {
 				Last: first + n - 1, Count: n, Head: drawHash(t, "head")})
 		}
 	}
+	if rapid.Bool().Draw(t, "with books") {
+		d.Books = drawHash(t, "books")
+	}
 	names := rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "Z", "é", "公", "taps"}),
 		0, 5, rapid.ID[string]).Draw(t, "totals")
 	slices.Sort(names)
