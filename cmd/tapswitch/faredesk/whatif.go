@@ -67,7 +67,8 @@ func whatIfCommand(ledger Ledger) *cobra.Command {
 		Use: "what-if", Short: "Price a past day of the ledger with another tariff",
 		Long: "Reads the rides of a business date from the ledger and prices them with a tariff, card by " +
 			"card in order of time, reversed rides left out. Nothing is changed. Caps of weeks and months, " +
-			"and tiers, see the rides from --since on.",
+			"and tiers, see the rides from --since on. A ride of which a gate told one end late counts " +
+			"once, on the day on which it was told: that day has the incomplete fare as given back.",
 		Example: "  tapswitch fare what-if --day 2026-11-21 --tariff 2027.yaml -o json",
 		Args:    usage(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -114,6 +115,12 @@ type ridden struct {
 	charged  txn.Minor
 	request  txn.RequestID
 	counts   bool // of the day that is asked for
+
+	original txn.RequestID // of a lapse and of a told end: the end that was known
+	lacks    price.Lack    // what a told end completed, until it is joined to that
+	returned txn.Minor     // of the incomplete fare, by a told end
+	gaveUp   bool          // an entry, which charged the journey before it
+	gone     bool          // joined to its told end
 }
 
 // Reckon prices the rides of day with the versions of book; those from since on go before, for
@@ -129,7 +136,10 @@ func Reckon(
 		Discounts: map[string]txn.Minor{}, Riders: map[string]*WhatIfAmount{},
 		Operators: map[string]*WhatIfAmount{}}
 	for _, rides := range cards {
-		slices.SortStableFunc(rides, func(a, b ridden) int { return cmp.Compare(a.tap.At, b.tap.At) })
+		byTime := func(a, b ridden) int { return cmp.Compare(a.tap.At, b.tap.At) }
+		slices.SortStableFunc(rides, byTime)
+		rides = joined(rides)
+		slices.SortStableFunc(rides, byTime)
 		w.card(book, rides)
 	}
 	return w, nil
@@ -177,11 +187,17 @@ func rideOf(r *txn.Record) (ridden, bool) {
 	if r.Business {
 		ride.tap.Class = price.Business
 	}
+	ride.original, ride.returned = r.Original, returnedBy(r)
 	switch r.Kind {
 	case txn.BusBoarding:
 		return ride, true
+	case txn.MetroEntry:
+		return entryOf(r, ride)
 	case txn.MetroExit:
 		ride.tap.Kind = price.Exit
+		if !r.Original.IsZero() {
+			ride.lacks = price.LacksExit
+		}
 	case txn.JourneyLapse:
 		ride.tap.Kind = price.Lapse
 	default:
@@ -202,20 +218,26 @@ func (w *WhatIf) card(book *tariff.Book, rides []ridden) {
 		r := &rides[i]
 		t, ok := book.At(r.tap.At)
 		if !ok {
-			w.refuse(r, price.NotInForce)
+			w.refuse(r, price.NotInForce.String())
+			continue
+		}
+		if r.tap.Kind == price.Enter {
+			w.refuse(r, noOriginal)
 			continue
 		}
 		if r.entered != 0 {
-			enter := r.tap
-			enter.Kind, enter.Station = price.Enter, r.entry
+			enter := r.entryTap()
 			enter.At = min(max(r.entered, at), r.tap.At)
 			t.Price(&s, &enter)
 		}
 		q := t.Price(&s, &r.tap)
 		at = max(at, r.tap.At)
 		if q.Reason != price.OK {
-			w.refuse(r, q.Reason)
+			w.refuse(r, q.Reason.String())
 			continue
+		}
+		if r.lacks != price.LacksNothing {
+			q.Charged -= r.incomplete(book)
 		}
 		if r.counts {
 			before, after = before+r.charged, after+q.Charged
@@ -229,9 +251,9 @@ func (w *WhatIf) card(book *tariff.Book, rides []ridden) {
 	}
 }
 
-func (w *WhatIf) refuse(r *ridden, why price.Reason) {
+func (w *WhatIf) refuse(r *ridden, why string) {
 	if r.counts {
-		w.Refused[why.String()]++
+		w.Refused[why]++
 		w.Unpriced += r.charged
 	}
 }
