@@ -108,15 +108,50 @@ func openRun(path string, f warehouse.Filter) (*run, error) {
 	r := &run{path: path, file: file, all: !f.Sifts(),
 		rows: make([]warehouse.Row, readRows)}
 	if !r.all {
-		if r.wanted, err = findRows(file, f); err != nil {
+		err := r.guarded(func() (err error) {
+			r.wanted, err = findRows(file, f)
+			return err
+		})
+		if err != nil {
 			return nil, errors.Join(fmt.Errorf("cannot search %s: %w", path, err), file.Close())
 		}
 		r.rows = r.rows[:1]
 	}
 	if r.all || len(r.wanted) > 0 {
-		r.reader = parquet.NewGenericReader[warehouse.Row](file)
+		if err := r.begin(); err != nil {
+			return nil, errors.Join(err, file.Close())
+		}
 	}
 	return r, nil
+}
+
+// begin opens the rows of the part.
+func (r *run) begin() error {
+	return r.guarded(func() error {
+		r.reader = parquet.NewGenericReader[warehouse.Row](r.file)
+		return nil
+	})
+}
+
+// guarded calls into the library, which panics on much of what a damaged file holds. A damaged
+// part is an error of whoever reads it; the process goes on for the taps.
+func (r *run) guarded(call func() error) (err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("%w: cannot read %s: %v; restore the file from a copy", warehouse.ErrDamaged,
+				r.path, why)
+		}
+	}()
+	return call()
+}
+
+// read fills rows with the next ones.
+func (r *run) read() (n int, err error) {
+	err = r.guarded(func() (err error) {
+		n, err = r.reader.Read(r.rows)
+		return err
+	})
+	return n, err
 }
 
 // row returns the row that the run stands at.
@@ -132,13 +167,13 @@ func (r *run) next() (bool, error) {
 		if len(r.wanted) == 0 {
 			return false, nil
 		}
-		if err := r.reader.SeekToRow(r.wanted[0]); err != nil {
+		if err := r.guarded(func() error { return r.reader.SeekToRow(r.wanted[0]) }); err != nil {
 			return false, fmt.Errorf("cannot seek in %s: %w", r.path, err)
 		}
 		r.wanted = r.wanted[1:]
 	}
 	clear(r.rows) // the reader reuses slices that it finds, and callers keep them
-	n, err := r.reader.Read(r.rows)
+	n, err := r.read()
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("%w: cannot read %s: %w", warehouse.ErrDamaged, r.path, err)
 	}
@@ -150,7 +185,7 @@ func (r *run) next() (bool, error) {
 func (r *run) close() error {
 	var err error
 	if r.reader != nil {
-		err = r.reader.Close()
+		err = r.guarded(r.reader.Close)
 	}
 	return errors.Join(err, r.file.Close())
 }

@@ -52,10 +52,12 @@ func (r *Reader) Records(
 	begun := false
 	var refused error // by yield: no reason to begin again
 	err := r.read(func(w *Warehouse) error {
+		again, reached := begun, last
 		err := w.Records(ctx, f, func(rec *txn.Record) error {
-			if begun && !follows(rec, &last) {
+			if again && !follows(rec, &reached) {
 				return nil
 			}
+			again = false // from here on also what stands twice or out of order, as it is in the parts
 			begun, last = true, txn.Record{BusinessDate: rec.BusinessDate, Position: rec.Position}
 			refused = yield(rec)
 			return refused
