@@ -187,6 +187,7 @@ func (f *e2eFinance) certified(run *day.Run) {
 	f.run(0, nil, "day", "status", "--day", f.day).expect(f.t, "certified")
 	chain := filepath.Join(run.Dir, "records.chain")
 	e2eWant(f.t, 0, "every record", f.verify(chain)...)
+	e2eWant(f.t, 0, "every file of the run", f.verify("--run", run.Dir)...)
 	f.run(0, nil, append(f.verify(chain), "--compare")...).expect(f.t, "the warehouse holds the same")
 	f.run(0, nil, "ledger", "trial-balance", "--day", f.day).expect(f.t, "purse")
 	f.run(cli.ExitConflict, nil, "settle", "adjust", "--day", f.day, "--text", "x", "suspense=-1",

@@ -120,12 +120,13 @@ func code(err error) error {
 	}{
 		{day.ErrAdjustment, cli.ExitUsage}, {day.ErrBreaks, cli.ExitBreaks}, {fund.ErrShort, cli.ExitBreaks},
 		{certificate.ErrTampered, cli.ExitBreaks}, {day.ErrDamaged, cli.ExitBreaks},
+		{warehouse.ErrDamaged, cli.ExitBreaks},
 		{journal.ErrDamaged, cli.ExitBreaks}, {chart.ErrUnbalanced, cli.ExitBreaks},
 		{terms.ErrFile, cli.ExitUsage}, {fund.ErrStatement, cli.ExitUsage},
 		{day.ErrOpen, cli.ExitConflict}, {day.ErrState, cli.ExitConflict},
 		{day.ErrSamePerson, cli.ExitConflict},
 		{person.ErrName, cli.ExitUsage}, {journal.ErrLocked, cli.ExitConflict},
-		{day.ErrUnknown, cli.ExitNotFound}, {chart.ErrAccount, cli.ExitUsage},
+		{day.ErrUnknown, cli.ExitNotFound}, {day.ErrNoBooks, cli.ExitUsage}, {chart.ErrAccount, cli.ExitUsage},
 	} {
 		if errors.Is(err, scheme.ErrBeyondCalendar) {
 			return cli.WithCode(cli.ExitUsage, fmt.Errorf("%w; give it with --set scheme.calendar_file=FILE, "+

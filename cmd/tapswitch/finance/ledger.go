@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"text/tabwriter"
 	"time"
 
@@ -30,8 +31,8 @@ func Ledger(source Source) []*cobra.Command {
 // verification is what ledger verify is told.
 type verification struct {
 	desk
-	keys, previous string
-	compare        bool
+	keys, previous, run string
+	compare             bool
 }
 
 // verified is what ledger verify found, for scripts.
@@ -44,6 +45,7 @@ type verified struct {
 	File     bool   `json:"records_file_verified"`
 	Follows  bool   `json:"follows_previous"`
 	Compared bool   `json:"compared_with_warehouse"`
+	Books    bool   `json:"books_verified"`
 }
 
 func verifyCommand(source Source) *cobra.Command {
@@ -52,32 +54,44 @@ func verifyCommand(source Source) *cobra.Command {
 		Use: "verify CERTIFICATE [RECORDS]", Short: "Verify a day certificate and its records off line",
 		Long: "Verifies the signature of a day certificate, that its counts agree, that it follows the one " +
 			"before (--previous), and the file of records (records.chain of a run) record by record. Names " +
-			"the first bad record. Needs the files only; --compare holds them against the warehouse too.",
+			"the first bad record. With --run the directory of the day's settlement run is verified too: " +
+			"its records and every file of its books, and the first wrong file is named. Needs the files " +
+			"only; --compare holds the records against the warehouse too.",
 		Example: "  tapswitch ledger verify --keys certificate-keys.json 2026-11-21.json records.chain",
 		Args:    cobra.RangeArgs(1, 2),
-		RunE:    func(c *cobra.Command, args []string) error { return code(v.run(c, args)) },
+		RunE:    func(c *cobra.Command, args []string) error { return code(v.all(c, args)) },
 	}, false)
 	c.Flags().StringVar(&v.keys, "keys", "", "public keys of certificates; must be given")
 	c.Flags().StringVar(&v.previous, "previous", "", "the certificate before")
+	c.Flags().StringVar(&v.run, "run", "", "directory of the day's settlement run: verify its books too")
 	c.Flags().BoolVar(&v.compare, "compare", false, "hold the records against the warehouse too")
 	return c
 }
 
-func (v *verification) run(c *cobra.Command, args []string) error {
+// trusted reads the keys that certificates are verified with.
+func (v *verification) trusted() (*receipt.Keys, error) {
 	if v.keys == "" {
-		return cli.WithCode(cli.ExitUsage, errors.New("--keys must be given: who signs is trusted by key"))
+		return nil, errors.New("--keys must be given: who signs is trusted by key")
 	}
 	text, err := os.ReadFile(v.keys)
 	if err != nil {
-		return cli.WithCode(cli.ExitUsage, err)
+		return nil, err
 	}
 	list, err := receipt.ParseKeys(bytes.TrimSpace(text))
 	if err != nil {
-		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--keys: %w", err))
+		return nil, fmt.Errorf("--keys: %w", err)
 	}
 	keys, err := receipt.NewKeys(list...)
 	if err != nil {
-		return cli.WithCode(cli.ExitUsage, fmt.Errorf("--keys: %w", err))
+		return nil, fmt.Errorf("--keys: %w", err)
+	}
+	return keys, nil
+}
+
+func (v *verification) all(c *cobra.Command, args []string) error {
+	keys, err := v.trusted()
+	if err != nil {
+		return cli.WithCode(cli.ExitUsage, err)
 	}
 	made, err := readDay(keys, args[0])
 	if err != nil {
@@ -99,12 +113,40 @@ func (v *verification) run(c *cobra.Command, args []string) error {
 		}
 		found.Follows = true
 	}
-	if len(args) == 2 {
-		if err := v.file(c.Context(), args[1], made, &found); err != nil {
+	if err := v.files(c.Context(), args[1:], made, &found); err != nil {
+		return err
+	}
+	return v.print(c, &found)
+}
+
+// files verifies the records, those of the run when no other file of them is given, and the books.
+// A record that is wrong is named before the file that it stands in.
+func (v *verification) files(
+	ctx context.Context, records []string, made *receipt.Day, found *verified,
+) error {
+	if v.run != "" {
+		if _, err := os.Stat(v.run); err != nil {
+			return cli.WithCode(cli.ExitNotFound, fmt.Errorf("--run: %w", err))
+		}
+	}
+	if own := filepath.Join(v.run, certificate.FileName); len(records) == 0 && v.run != "" {
+		if _, err := os.Stat(own); err == nil { // else the books lack it, and say so
+			records = []string{own}
+		}
+	}
+	for _, path := range records {
+		if err := v.file(ctx, path, made, found); err != nil {
 			return err
 		}
 	}
-	return v.print(c, &found)
+	if v.run == "" {
+		return nil
+	}
+	if err := day.VerifyBooks(v.run, made); err != nil {
+		return err
+	}
+	found.Books = true
+	return nil
 }
 
 func readDay(keys *receipt.Keys, path string) (*receipt.Day, error) {
@@ -168,6 +210,9 @@ func (v *verification) print(c *cobra.Command, found *verified) error {
 	}
 	if found.File {
 		fmt.Fprintln(c.OutOrStdout(), "every record of the file is the one that was certified")
+	}
+	if found.Books {
+		fmt.Fprintln(c.OutOrStdout(), "every file of the run is the one that was certified")
 	}
 	if found.Compared {
 		fmt.Fprintln(c.OutOrStdout(), "the warehouse holds the same records")

@@ -351,9 +351,14 @@ func Compare(r io.Reader, source Source) error {
 		if err := f.next(&next); err != nil {
 			return &Bad{rec.Position, "the file ends before it, or " + err.Error()}
 		}
+		switch at := next.record.Position; {
+		case before(at, rec.Position):
+			return &Bad{at, fmt.Sprintf("the source lacks it and has %s in its place", rec.Position)}
+		case at != rec.Position:
+			return &Bad{rec.Position, fmt.Sprintf("the file lacks it and has %s in its place", at)}
+		}
 		if buf = txn.AppendRecord(buf[:0], rec); !bytes.Equal(buf, next.encoded) {
-			return &Bad{rec.Position, fmt.Sprintf("the file has %s with other content or in its place",
-				next.record.Position)}
+			return &Bad{rec.Position, "the source has it with other content"}
 		}
 		return nil
 	})
@@ -365,6 +370,11 @@ func Compare(r io.Reader, source Source) error {
 		return &Bad{next.record.Position, "the source ends before it"}
 	}
 	return nil
+}
+
+// before reports whether a stands before b in a chain file.
+func before(a, b txn.Position) bool {
+	return a.Bucket < b.Bucket || a.Bucket == b.Bucket && a.Before(b)
 }
 
 // Read sums a chain file, checking every link and that every record follows.

@@ -69,6 +69,9 @@ func (d *Desk) Certify(
 	if err != nil {
 		return nil, "", err
 	}
+	if day.Books, err = booksOf(d.journal.Events(), date, number); err != nil {
+		return nil, "", err
+	}
 	if err := d.agree(ctx, day, m); err != nil {
 		return nil, "", err
 	}
