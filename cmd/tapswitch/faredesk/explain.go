@@ -36,8 +36,11 @@ func explainCommand() *cobra.Command {
 			"  2026-09-01 08:20 enter metro station=Market rider=student\n" +
 			"  2026-09-01 08:40 exit metro station=Airport class=business\n\n" +
 			"What: board, enter, exit, lapse, correct, buy. Keys: line, station, operator, rider, class, " +
-			"given (the full fare that the terminal has), metres, pass. Exit code 6 when a tap has no price.",
-		Example: "  tapswitch fare explain --tariff shenzhen '2018-09-01 08:00 board bus line=M313 given=200'\n" +
+			"given (the full fare that the terminal has), metres, pass, told (when the switch heard of it, " +
+			"if later: write taps in the order in which they were told). Exit code 6 when a tap has no price.",
+		Example: "  tapswitch fare explain --tariff example '2026-09-01 08:00 enter metro station=Market' \\\n" +
+			"    '2026-09-01 13:00 lapse' '2026-09-01 08:20 exit metro station=Lake told=2026-09-02 09:00'\n" +
+			"  tapswitch fare explain --tariff shenzhen '2018-09-01 08:00 board bus line=M313 given=200'\n" +
 			"  tapswitch fare explain --tariff 2026.yaml --tariff 2027.yaml --file taps.txt -o json",
 		RunE: func(c *cobra.Command, args []string) error {
 			taps, err := readTaps(file, args, c.InOrStdin())
@@ -86,25 +89,21 @@ func readTaps(file string, taps []string, stdin io.Reader) ([]string, error) {
 }
 
 func explain(out io.Writer, book *tariff.Book, taps []string, form cli.Output) error {
-	var s price.State
+	h := history{book: book}
 	var all []explained
 	refused := 0
 	for _, text := range taps {
-		tap, pass, err := parseTap(text, book.Versions()[0].Tariff.File().UTCOffset)
+		one, err := parseTap(text, book.Versions()[0].Tariff.File().UTCOffset)
 		if err != nil {
 			return cli.WithCode(cli.ExitUsage, fmt.Errorf("tap %q: %w", text, err))
 		}
-		e := explained{Tap: text, Reason: price.NotInForce.String()}
-		if t, ok := book.At(tap.At); ok {
-			tap.Pass = t.Pass(pass)
-			q := t.Price(&s, &tap)
-			e.Full, e.Paid, e.Day, e.Reason = q.Full, q.Charged, s.Paid(price.Day), ""
-			if e.Parts = t.Explain(&q); q.Reason != price.OK {
-				e.Reason, e.Parts = q.Reason.String(), nil
-			}
-		}
-		if e.Reason != "" {
+		p := h.add(one.Tap, one.pass, one.told)
+		e := explained{Tap: text, Full: p.Full, Paid: p.Charged, Day: h.state.Paid(price.Day)}
+		if p.Reason != price.OK {
+			e.Reason = p.Reason.String()
 			refused++
+		} else {
+			e.Parts = p.explain()
 		}
 		all = append(all, e)
 	}
@@ -160,40 +159,58 @@ func explainedCSV(out io.Writer, all []explained) error {
 var kinds = map[string]price.Kind{"board": price.Board, "enter": price.Enter, "exit": price.Exit,
 	"lapse": price.Lapse, "correct": price.Correct, "buy": price.Buy}
 
-// parseTap reads a tap; pass is the name of the pass that it buys.
-func parseTap(text string, offset time.Duration) (tap price.Tap, pass string, err error) {
+// written is a tap as a person writes it.
+type written struct {
+	price.Tap
+	pass string     // that it buys
+	told txn.Millis // when the switch heard of it
+	zone *time.Location
+}
+
+// parseTap reads a tap.
+func parseTap(text string, offset time.Duration) (w written, err error) {
 	words := strings.Fields(text)
 	if len(words) < 3 {
-		return tap, "", errors.New("want a date, a time, and what it is")
+		return w, errors.New("want a date, a time, and what it is")
 	}
-	zone := time.FixedZone("", int(offset.Seconds()))
-	at, err := time.ParseInLocation("2006-01-02 15:04:05", words[0]+" "+words[1], zone)
-	if err != nil {
-		at, err = time.ParseInLocation("2006-01-02 15:04", words[0]+" "+words[1], zone)
+	w.zone = time.FixedZone("", int(offset.Seconds()))
+	if w.At, err = w.time(words[0] + " " + words[1]); err != nil {
+		return w, err
 	}
-	if err != nil {
-		return tap, "", errors.New("want a time as 2026-09-01 08:00")
-	}
-	tap.At = txn.Millis(at.UnixMilli())
+	w.told = w.At
 	kind, ok := kinds[words[2]]
 	if !ok {
-		return tap, "", fmt.Errorf("%q is not board, enter, exit, lapse, correct or buy", words[2])
+		return w, fmt.Errorf("%q is not board, enter, exit, lapse, correct or buy", words[2])
 	}
-	tap.Kind = kind
+	w.Kind = kind
 	rest := words[3:]
 	if len(rest) > 0 && !strings.Contains(rest[0], "=") {
-		if tap.Mode, ok = price.ParseMode(rest[0]); !ok {
-			return tap, "", fmt.Errorf("%q is no mode", rest[0])
+		if w.Mode, ok = price.ParseMode(rest[0]); !ok {
+			return w, fmt.Errorf("%q is no mode", rest[0])
 		}
 		rest = rest[1:]
 	}
-	err = setKeys(&tap, &pass, rest)
-	return tap, pass, err
+	if err = w.setKeys(rest); err == nil && w.told < w.At {
+		err = errors.New("told: is before the tap")
+	}
+	return w, err
+}
+
+// time reads an instant in the time zone of the tariff.
+func (w *written) time(text string) (txn.Millis, error) {
+	at, err := time.ParseInLocation("2006-01-02 15:04:05", text, w.zone)
+	if err != nil {
+		at, err = time.ParseInLocation("2006-01-02 15:04", text, w.zone)
+	}
+	if err != nil {
+		return 0, errors.New("want a time as 2026-09-01 08:00")
+	}
+	return txn.Millis(at.UnixMilli()), nil
 }
 
 // setKeys reads "key=value" words; a word without = continues the value before it, so that
 // names may have spaces, with quotes around them or without.
-func setKeys(tap *price.Tap, pass *string, words []string) error {
+func (w *written) setKeys(words []string) error {
 	for len(words) > 0 {
 		key, value, ok := strings.Cut(words[0], "=")
 		if !ok {
@@ -206,15 +223,20 @@ func setKeys(tap *price.Tap, pass *string, words []string) error {
 		if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
 			value = value[1 : n-1]
 		}
-		if err := setKey(tap, pass, key, value); err != nil {
+		if err := w.setKey(key, value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func setKey(tap *price.Tap, pass *string, key, value string) (err error) {
+func (w *written) setKey(key, value string) (err error) {
+	tap := &w.Tap
 	switch key {
+	case "told":
+		if w.told, err = w.time(value); err != nil {
+			return fmt.Errorf("told: %w", err)
+		}
 	case "line":
 		tap.Line = price.NameOf(value)
 	case "station":
@@ -222,7 +244,7 @@ func setKey(tap *price.Tap, pass *string, key, value string) (err error) {
 	case "operator":
 		tap.Operator = price.NameOf(value)
 	case "pass":
-		*pass = value
+		w.pass = value
 	case "given", "metres":
 		n, err := strconv.ParseInt(value, 10, 32)
 		if err != nil || n < 0 {

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,6 +101,62 @@ func TestExplain(t *testing.T) {
 		all[0].Charged != 300 || all[1].Charged != 0 || all[2].Refused == "" ||
 		all[3].Refused == "" || all[1].Refused != "" {
 		t.Errorf("%v, %v\n%s", e, err, out)
+	}
+}
+
+// A history has ends that were told late: they give the incomplete fare back as the switch does,
+// or say that they came too late.
+func TestExplainToldEnds(t *testing.T) {
+	charges := func(taps ...string) (sums []int, steps string) {
+		t.Helper()
+		out, _, err := run(t, append([]string{"explain", "--tariff", "example", "-o", "json"}, taps...)...)
+		var all []struct {
+			Charged int `json:"charged_minor"`
+			Parts   []struct {
+				What   string
+				Amount int `json:"amount_minor"`
+			}
+		}
+		if e := json.Unmarshal([]byte(out), &all); e != nil || err != nil {
+			t.Fatalf("%v, %v\n%s", e, err, out)
+		}
+		for _, a := range all {
+			sum := 0
+			for i, p := range a.Parts {
+				if i < len(a.Parts)-1 {
+					sum += p.Amount
+				}
+				steps += fmt.Sprint(p.What, p.Amount, " ")
+			}
+			if sums = append(sums, a.Charged); sum != a.Charged {
+				t.Errorf("the steps of %+v make %d", a, sum)
+			}
+		}
+		return sums, steps
+	}
+	const enter = "2026-09-01 08:00 enter metro station=North Gate"
+	exit := func(told string) string { return "2026-09-01 08:25 exit metro station=Lake told=" + told }
+	for name, c := range map[string]struct {
+		taps []string
+		want []int
+		step string
+	}{
+		"lapsed":     {[]string{enter, "2026-09-01 13:00 lapse", exit("2026-09-02 09:00")}, []int{0, 700, -400}, "incomplete-700"},
+		"next entry": {[]string{enter, "2026-09-01 09:00 enter metro station=Lake", exit("2026-09-01 10:00"), "2026-09-01 10:30 exit metro station=Market"}, []int{0, 700, -400, 200}, "incomplete-700"},
+		"transfer": {[]string{enter, "2026-09-01 08:30 board bus", "2026-09-01 13:00 lapse", exit("2026-09-02 09:00")},
+			[]int{0, 200, 700, -600}, "retold-200"},
+		"still open": {[]string{enter, exit("2026-09-01 10:00")}, []int{0, 300}, "full300"},
+		"entry told": {[]string{"2026-09-01 08:25 exit metro station=Lake", enter + " told=2026-09-02 07:00"}, []int{700, -400}, "incomplete-700"},
+		"too late":   {[]string{enter, "2026-09-01 13:00 lapse", exit("2026-09-04 09:00")}, []int{0, 700, 700}, "told_late0"},
+	} {
+		if got, steps := charges(c.taps...); !slices.Equal(got, c.want) || !strings.Contains(steps, c.step) {
+			t.Errorf("%s: %v, %s; want %v with %s", name, got, steps, c.want, c.step)
+		}
+	}
+	for _, told := range []string{"soon", "2026-08-31 09:00"} {
+		if _, code, err := run(t, "explain", exit(told)); code != cli.ExitUsage || !strings.Contains(err.Error(), "told") {
+			t.Errorf("told=%s: %v", told, err)
+		}
 	}
 }
 
