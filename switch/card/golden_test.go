@@ -42,7 +42,10 @@ func goldens() map[string]card.State {
 	leased := lived
 	leased.Lease = lease.Lease{Since: 1_788_000_000_000, Until: 1_788_259_200_000,
 		Gaps: [lease.GapsMax]lease.Gap{{From: 1_787_000_000_000, To: 1_788_000_000_000}}}
-	return map[string]card.State{"plain": plain, "lived": lived, "ridden": ridden, "shown": shown,
+	gated := plain
+	gated.Recent = slices.Clone(plain.Recent)
+	gated.Recent[0].Gate = txn.TerminalID{'G', 'A', 'T', 'E'}
+	return map[string]card.State{"gated": gated, "plain": plain, "lived": lived, "ridden": ridden, "shown": shown,
 		"leased": leased}
 }
 

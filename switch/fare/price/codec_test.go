@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math"
 	"testing"
+	"time"
 
 	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -99,6 +100,67 @@ func TestEncodedStateStays(t *testing.T) {
 	}
 }
 
+// A state of the time before pasts were kept is read and goes on: its incomplete journey can be
+// corrected, an end that is told late finds nothing to complete, and its next incomplete journey
+// begins a past.
+func TestStateWithoutAPastGoesOn(t *testing.T) {
+	f := incomplete(nil)
+	f.Incomplete.Correction = &price.Correction{Within: 7 * 24 * time.Hour, PerMonth: 3}
+	tariff := compile(t, f)
+	all := func(txn.Millis) *price.Tariff { return tariff }
+	b, err := hex.DecodeString(goldenBroken)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s price.State
+	if err := s.Decode(b); err != nil || !bytes.Equal(s.Append(nil), b) || s.HasPast() {
+		t.Fatalf("%v: wrote %x, stored is %x", err, s.Append(nil), b)
+	}
+	if i := s.ExitFor(noon+30*minute, 0); i != -1 || s.EntryFor(noon, price.Metro) != -1 {
+		t.Errorf("a told exit completes number %d of nothing", i)
+	}
+	fixed := s
+	q := tariff.Price(&fixed, &price.Tap{Kind: price.Correct, At: noon + 310*minute, Station: price.NameOf("B")})
+	if q.Reason != price.OK || q.Charged >= 0 {
+		t.Errorf("corrected: %+v", q)
+	}
+	lost(t, tariff, &s, noon+400*minute)
+	i := s.ExitFor(noon+420*minute, 0)
+	if i != 0 {
+		t.Fatalf("the next told exit completes number %d", i)
+	}
+	e := s.Event(i)
+	e.Lacks, e.Tap = price.LacksNothing, exit(noon+420*minute, price.Metro, "B")
+	if r, ok := s.Retell(all, i, e); !ok || r.Charged >= 0 {
+		t.Errorf("retold %+v, %v", r, ok)
+	}
+}
+
+// The encoding of a past of today: what a store holds must be read for ever.
+func TestEncodedPastStays(t *testing.T) {
+	tariff := compile(t, incomplete(nil))
+	var s price.State
+	tap := board(noon, "1")
+	tariff.Price(&s, &tap)
+	lost(t, tariff, &s, noon+10*minute)
+	before, ride := s, board(noon+400*minute, "2")
+	ride.Operator = price.NameOf("private")
+	s.Keep(&before, price.Event{Tap: ride, Charged: tariff.Price(&s, &ride).Charged, Forgiven: 5, Beside: true})
+	b, err := hex.DecodeString(goldenPast)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Append(nil); !bytes.Equal(got, b) {
+		t.Errorf("wrote %x", got)
+	}
+	var back price.State
+	if err := back.Decode(b); err != nil || !bytes.Equal(back.Append(nil), b) || back.ExitFor(noon+20*minute, 0) != 0 ||
+		back.Event(0).Request != (txn.RequestID{Counter: 7}) || back.Event(0).Payee != "operator/metro" ||
+		back.Event(1).Forgiven != 5 {
+		t.Errorf("%v: read %+v", err, back)
+	}
+}
+
 func TestStatesThatCannotBeRead(t *testing.T) {
 	for name, text := range map[string]string{"another version": "0200", "a part that is not known": "0120",
 		"cut off": "0102", "nothing in it": "01000000", "a part that is empty": "01020000000000000000",
@@ -118,8 +180,10 @@ func TestStatesThatCannotBeRead(t *testing.T) {
 // Decode never panics, and what it reads has one encoding and prices without a panic.
 func FuzzState(f *testing.F) {
 	tariff := compile(f, passed())
-	b, _ := hex.DecodeString(goldenState)
-	f.Add(b, int64(noon))
+	for _, text := range []string{goldenState, goldenBroken, goldenPast} {
+		b, _ := hex.DecodeString(text)
+		f.Add(b, int64(noon))
+	}
 	f.Add([]byte{1, 0, 2, 0}, int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, b []byte, at int64) {
 		var s price.State
@@ -141,3 +205,14 @@ func FuzzState(f *testing.F) {
 const goldenState = "011f80d4a2b48b68000101000080d4a2b48b6801af63ff4c86022805000000000000c81a00" +
 	"020100c086e30180cc3a000001af63ac4c86019afcc0f5410001010156e4d21944537194b0c302100001000080b5d9b" +
 	"38b6801af63ff4c86022805000000a006"
+
+// goldenBroken is a state with an incomplete journey, as it was written before pasts were kept.
+const goldenBroken = "011680fa92c38b6800c002000000900300010001af63ac4c86019afc80a2951100c0020001" +
+	"000080fa92c38b6801af63fc4c860222ec000001b607"
+
+// goldenPast is the state of TestEncodedPastStays.
+const goldenPast = "012680b0efc88b6800d005000000a00600020001af63af4c8601a0150000d0050001af63ac4c86019afc80d8" +
+	"f116000140010680d8fdb18b6800c002000000900300010001af63ac4c86019afc0000c00203af63fc4c8602" +
+	"22ecc5a11c2dd9ab8cecaf63af4c8601a015020101030000008099dcc38b68000000010000b6070101000080" +
+	"a29511000000000000000000000000000000000000000701410e6f70657261746f722f6d6574726f0c000000" +
+	"000080b0efc88b6802030000000090030000000a"
