@@ -34,7 +34,7 @@ func importFreezes(ctx context.Context, b *bench) error {
 		rate := deskLoad * result.PerSecond()
 		b.sized("%d cards a list, %d rounds, %.0f taps/s beside over %d connections, open loop",
 			b.size.Cards, b.size.Rounds, rate, deskConnections)
-		b.note("The list is one call of the desk, frozen through the engine in lists of 128 with pauses between. " +
+		b.note("The list is one call of the desk, frozen through the engine in lists of 64 with pauses between. " +
 			"Taps are sent at their due time whatever becomes of the ones before; the times with and without an " +
 			"import take turns and are as long.")
 		return b.importRounds(ctx, r, rate)
