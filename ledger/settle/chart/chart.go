@@ -69,6 +69,9 @@ type Entry struct {
 type Variant struct {
 	Entries []Entry
 	Free    bool
+	// Split says that the last entry is made of two postings that sum to it: one party pays back
+	// what another is due. The record may charge nothing.
+	Split bool
 }
 
 // Rule is what an approved record of the kind may post. Without a variant it posts nothing.
@@ -161,6 +164,9 @@ func (c *Chart) checkVariant(v Variant) error {
 			}
 		}
 	}
+	if v.Split && v.Free {
+		return errors.New("split and of any amount: nothing would be checked")
+	}
 	if sum != 0 || len(v.Entries) < 2 {
 		return fmt.Errorf("%d entries that sum to %d times the amount, not to zero",
 			len(v.Entries), sum)
@@ -226,6 +232,9 @@ func (c *Chart) Check(r *txn.Record) error {
 
 // fits reports whether the postings are those of the variant, in any order.
 func fits(v *Variant, r *txn.Record) bool {
+	if v.Split {
+		return fitsSplit(v, r)
+	}
 	if len(v.Entries) != len(r.Postings) {
 		return false
 	}
@@ -236,6 +245,32 @@ func fits(v *Variant, r *txn.Record) bool {
 	return slices.ContainsFunc(r.Postings, func(p txn.Posting) bool {
 		return p.Amount != 0 && p.Amount%first == 0 && fitsAmount(v, r, p.Amount/first)
 	})
+}
+
+// fitsSplit tries each pair of postings as one: of two accounts, both of the last entry's classes.
+func fitsSplit(v *Variant, r *txn.Record) bool {
+	last := v.Entries[len(v.Entries)-1]
+	if len(r.Postings) != len(v.Entries)+1 {
+		return false
+	}
+	of := func(p txn.Posting) bool {
+		name, _, _ := strings.Cut(string(p.Account), "/")
+		return p.Amount != 0 && slices.Contains(last.Classes, name)
+	}
+	for i, a := range r.Postings {
+		for k, b := range r.Postings[i+1:] {
+			if !of(a) || !of(b) || a.Account == b.Account {
+				continue
+			}
+			joined := *r
+			joined.Postings = slices.Delete(slices.Clone(r.Postings), i+1+k, i+2+k)
+			joined.Postings[i].Amount += b.Amount
+			if fitsAmount(v, &joined, r.Charged) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // fitsAmount reports whether every entry of the variant has a posting of its own.

@@ -158,3 +158,45 @@ func TestOverflow(t *testing.T) {
 		t.Errorf("trial: %v", err)
 	}
 }
+
+// TestCheckSplit: the end of a journey that is told late moves the price from who was paid for the
+// incomplete one to who is due it, in one record that may charge nothing.
+func TestCheckSplit(t *testing.T) {
+	pay := []Entry{{[]string{"purse"}, -1}, {[]string{"operator", "suspense"}, 1}}
+	c, err := New(classes(), []Rule{{txn.MetroExit, []Variant{{Entries: pay}, {Entries: pay, Split: true}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(charged txn.Minor, postings ...any) *txn.Record {
+		r := record(txn.MetroExit, charged)
+		for i := 0; i < len(postings); i += 2 {
+			r.Postings = append(r.Postings, txn.Posting{Account: txn.Account(postings[i].(string)),
+				Amount: txn.Minor(postings[i+1].(int))})
+		}
+		return r
+	}
+	for name, tt := range map[string]struct {
+		r    *txn.Record
+		good bool
+	}{
+		"given back":       {told(-2, "purse", 2, "operator/M5", 5, "operator/M1", -7), true},
+		"from suspense":    {told(3, "purse", -3, "operator/M5", 8, "suspense", -5), true},
+		"nothing charged":  {told(0, "purse", 0, "operator/M5", 7, "operator/M1", -7), true},
+		"plain":            {told(5, "purse", -5, "operator/M5", 5), true},
+		"another charge":   {told(-1, "purse", 2, "operator/M5", 5, "operator/M1", -7), false},
+		"of another class": {told(-2, "purse", 2, "issuer/A", 5, "operator/M1", -7), false},
+		"the same payee":   {told(-2, "purse", 2, "operator/M1", 5, "operator/M1", -7), false},
+		"a purse too many": {told(-2, "purse", 2, "purse", 5, "operator/M1", -7), false},
+		"nothing moves":    {told(0, "purse", 0, "operator/M5", 0, "operator/M1", 0), false},
+		"four": {told(-2, "purse", 2, "operator/M5", 5, "operator/M1", -8, "suspense", 1),
+			false},
+	} {
+		if err := c.Check(tt.r); (err == nil) != tt.good {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	free := Variant{Entries: pay, Split: true, Free: true}
+	if _, err := New(classes(), []Rule{{txn.MetroExit, []Variant{free}}}); !errors.Is(err, ErrChart) {
+		t.Errorf("split and free: %v", err)
+	}
+}

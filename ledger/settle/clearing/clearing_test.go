@@ -404,3 +404,25 @@ func TestNoAccount(t *testing.T) {
 		t.Errorf("an adjustment that does not balance: %v", err)
 	}
 }
+
+// TestToldEndIsSettled: the end of a journey that is told late is paid to who ran the ride and given
+// back by who was paid for the incomplete one; the concession is funded once, to the former.
+func TestToldEndIsSettled(t *testing.T) {
+	terms := testTerms()
+	terms.Fees, terms.Agreements, terms.Parties = nil, nil, nil
+	told := ride("operator/M5", -200)
+	told.Rider, told.FullFare = txn.RiderStudent, 1000
+	told.Discounts = []txn.Discount{{Cause: "rider", Amount: 500}}
+	told.Postings = []txn.Posting{{Account: "purse", Amount: 200}, {Account: "operator/M5", Amount: 500},
+		{Account: "operator/M1", Amount: -700}}
+	s := settle(t, terms, []txn.Record{ride("operator/M1", 700), told}, Run{Number: 1})
+	if len(s.Concessions) != 1 || s.Concessions[0].Funded != 375 {
+		t.Errorf("concessions %+v", s.Concessions)
+	}
+	want := map[string]int64{"operator/M5": 500 + 375, "operator/M1": 0, "subsidy/school": -375}
+	for _, l := range s.Net {
+		if l.Net != want[l.Party] {
+			t.Errorf("%s: %d, want %d", l.Party, l.Net, want[l.Party])
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package clearing
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -135,16 +136,34 @@ func (g *Gatherer) Add(r *txn.Record) error {
 		return nil
 	}
 	g.approved++
+	payee := payeeOf(r)
 	for i := range r.Postings {
 		p := &r.Postings[i]
 		if err := g.addPosting(r, p.Account, int64(p.Amount)); err != nil {
+			return err
+		}
+		if payee != "" && p.Account != payee {
+			continue // the concession is of the ride, and he had another
+		}
+		if err := g.addConcessions(r, p.Account); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// addPosting takes one posting of a record into every sum that it belongs to.
+// payeeOf returns who is paid for the ride of a told end, where somebody else gives back what the
+// incomplete journey cost; empty for all other records.
+func payeeOf(r *txn.Record) txn.Account {
+	if len(r.Postings) < 3 {
+		return ""
+	}
+	return slices.MaxFunc(r.Postings, func(a, b txn.Posting) int {
+		return cmp.Compare(a.Amount, b.Amount)
+	}).Account
+}
+
+// addPosting takes one posting of a record into the sums of money that it belongs to.
 func (g *Gatherer) addPosting(r *txn.Record, a txn.Account, amount int64) error {
 	class, err := g.day.Chart.ClassOf(a)
 	if err != nil {
@@ -167,10 +186,7 @@ func (g *Gatherer) addPosting(r *txn.Record, a txn.Account, amount int64) error 
 	if err := g.addFees(r, a, amount); err != nil {
 		return err
 	}
-	if err := g.addShared(r, a, amount); err != nil {
-		return err
-	}
-	return g.addConcessions(r, a)
+	return g.addShared(r, a, amount)
 }
 
 // position is where a posting is netted: its party on the party's own day.
@@ -250,7 +266,11 @@ func (g *Gatherer) addShared(r *txn.Record, a txn.Account, amount int64) error {
 	return nil
 }
 
+// addConcessions takes the discounts of a record whose payee is a.
 func (g *Gatherer) addConcessions(r *txn.Record, a txn.Account) error {
+	if class, err := g.day.Chart.ClassOf(a); err != nil || !class.Settle {
+		return err
+	}
 	for _, d := range r.Discounts {
 		for i := range g.day.Terms.Concessions {
 			c := &g.day.Terms.Concessions[i]

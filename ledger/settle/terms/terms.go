@@ -71,6 +71,7 @@ type chartFile struct {
 		Kind     string `yaml:"kind"`
 		Variants []struct {
 			Amount  string `yaml:"amount"` // charged, or any
+			Split   bool   `yaml:"split"`
 			Entries []struct {
 				Of    []string `yaml:"of"`
 				Times int64    `yaml:"times"`
@@ -136,7 +137,7 @@ func Chart(s Source) (*chart.Chart, error) {
 				return nil, fmt.Errorf("%w %s: rule %s: amount %q is neither charged nor any", ErrFile, s.Name,
 					kind, v.Amount)
 			}
-			variant := chart.Variant{Free: v.Amount == "any"}
+			variant := chart.Variant{Free: v.Amount == "any", Split: v.Split}
 			for _, e := range v.Entries {
 				variant.Entries = append(variant.Entries, chart.Entry{Classes: e.Of, Times: e.Times})
 			}
