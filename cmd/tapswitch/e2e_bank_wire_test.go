@@ -344,6 +344,15 @@ func TestFault18WriteDeadline(t *testing.T) {
 	round() // warm
 	free := round()
 	shut.shut(true)
+	// The sale is on its way before the link is too full to take it.
+	doubtful := w.till(6)
+	sale := doubtful.sale(pos.Purchase, 0, 5_000, nil)
+	sale.card = w.other[60]
+	doubtful.say(doubtful.request(sale))
+	e2eUntil(t, tillMax, "the sale to be forwarded", func() (bool, error) {
+		s := w.link("shut")
+		return s.InFlight > 0, fmt.Errorf("%d in flight", s.InFlight)
+	})
 	// Balance inquiries fill the buffers: they are long, and leave nothing to be reversed.
 	filler := strings.Repeat("\xdf\x7f\x40"+strings.Repeat("f", 64), 3)
 	stop := make(chan struct{})
@@ -367,10 +376,6 @@ func TestFault18WriteDeadline(t *testing.T) {
 			}
 		})
 	}
-	doubtful := w.till(6)
-	sale := doubtful.sale(pos.Purchase, 0, 5_000, nil)
-	sale.card = w.other[60]
-	doubtful.say(doubtful.request(sale))
 	busy := round()
 	e2eUntil(t, 15*time.Second, "the write deadline", func() (bool, error) {
 		s := w.link("shut")
