@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+
 	"github.com/tapswitch/tapswitch/switch/card"
 	"github.com/tapswitch/tapswitch/switch/fare/price"
 	"github.com/tapswitch/tapswitch/switch/txn"
@@ -164,7 +166,11 @@ func (d *decider) tell(s *price.State, i int, e price.Event) (told bool, reason 
 	if !ok {
 		return false, txn.ReasonNone // as without the other end: it has no price with it
 	}
-	d.toldOf, d.toldPayee, d.toldBack = known.Request, known.Payee, r.Returned
+	d.toldOf, d.toldBack = known.Request, r.Returned
+	d.toldPayee = cmp.Or(known.Payee, AccountSuspense)
+	if known.Lacks == price.LacksEntry {
+		d.payee = d.toldPayee // a ride is paid to who has its exit
+	}
 	d.retold(&r)
 	if r.Returned != 0 {
 		d.cause(causeIncomplete, r.Returned)
@@ -244,12 +250,8 @@ func (d *decider) putRight() {
 // postRetold makes the postings of a told end: who was paid for the incomplete journey gives
 // that back, and who is paid for the ride gets its price.
 func (d *decider) postRetold(own, other txn.Account) {
-	back := d.toldPayee
-	if back == "" {
-		back = AccountSuspense
-	}
 	d.out.postings[0] = txn.Posting{Account: own, Amount: -d.charged}
 	d.out.postings[1] = txn.Posting{Account: other, Amount: d.charged + d.toldBack}
-	d.out.postings[2] = txn.Posting{Account: back, Amount: -d.toldBack}
+	d.out.postings[2] = txn.Posting{Account: d.toldPayee, Amount: -d.toldBack}
 	d.out.Record.Postings = d.out.postings[:3]
 }

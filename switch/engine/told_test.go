@@ -98,6 +98,24 @@ func TestEntryToldAfterAnExitWithoutOne(t *testing.T) {
 	w.wantBalance(4700)
 }
 
+// A ride is paid to who has its exit, also when another operator's entry is told late: that one
+// gives back what it was paid too much, and the entry's takes nothing.
+func TestEntryToldByAnotherOperator(t *testing.T) {
+	w := rider(t, 5000)
+	in := w.request(txn.MetroEntry, place(at(metro, "Futian")), told(9, w.now),
+		func(r *txn.Request) { r.Place.Operator, r.Place.Payee = "south", "operator/south" })
+	w.now += 30 * minute
+	out := w.exit("Luohu")
+	w.must(out)
+	payee := out.Place.Payee
+	w.now += 3 * hour
+	w.pays(w.must(in), 300, -400, cause("incomplete", 700))
+	want := []txn.Posting{{Account: "purse", Amount: 400}, {Account: payee, Amount: -400}}
+	if got := w.last().Postings; !slices.Equal(got, want) {
+		t.Errorf("postings %v, want %v", got, want)
+	}
+}
+
 // What a person has put right is not put right again, and what comes later than the tariff lets
 // it be told is charged by itself: the record says why.
 func TestToldEndsThatChangeNothing(t *testing.T) {
