@@ -121,7 +121,9 @@ func (d *decider) entered() price.Journey {
 // tellExit judges an off-line exit whose journey was given up. It reports false when there is no
 // such journey, and notes why when it is not known any more.
 func (d *decider) tellExit() (told bool, reason txn.Reason) {
-	if v := d.p.Tariff.At(d.r.ServiceAt); !d.r.FareGiven && v != nil && v.Told() > 0 && d.now-d.r.ServiceAt > v.Told() {
+	v := d.p.Tariff.At(d.r.ServiceAt)
+	late := v != nil && v.Told() > 0 && d.now-d.r.ServiceAt > v.Told()
+	if late && !d.r.FareGiven {
 		d.note(causeToldLate)
 	}
 	var s price.State
@@ -134,6 +136,9 @@ func (d *decider) tellExit() (told bool, reason txn.Reason) {
 	i := s.ExitFor(d.r.ServiceAt, d.p.FutureMax)
 	if i < 0 {
 		return false, txn.ReasonNone
+	}
+	if late && d.r.FareGiven {
+		d.note(causeToldLate) // its ride is paid, and the incomplete fare stays
 	}
 	e := s.Event(i)
 	if !d.mayTell(d.r.ServiceAt - e.Journey.At) {

@@ -295,6 +295,30 @@ func TestUploadedEndsGiveBackTheIncompleteFare(t *testing.T) {
 	w.wantBalance(5000 - 240 - 300)
 }
 
+// An uploaded exit of a journey that was charged as incomplete says when it comes too late for
+// that to be given back; one of which no journey is known says nothing.
+func TestUploadedExitToldTooLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		enters bool
+		want   []txn.Discount
+	}{"lapsed": {true, []txn.Discount{cause("told_late", 0)}}, "unknown": {false, nil}} {
+		w := rider(t, 5000)
+		if c.enters {
+			w.must(w.entry("Futian"))
+		}
+		out := w.request(txn.MetroExit, fareGiven(300, 300), told(9, w.now+30*minute))
+		w.now += 5 * hour
+		if c.enters {
+			w.lapseNow()
+		}
+		w.now += 73 * hour
+		w.must(out)
+		if got := w.last().Discounts; !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
+	}
+}
+
 // An uploaded exit that was served before the open ride began is not the end of that one.
 func TestUploadedExitOfAnEarlierRide(t *testing.T) {
 	w := rider(t, 5000)
