@@ -44,6 +44,7 @@ const (
 // e2eUpload is a gate that was away, and the switch that it comes back to.
 type e2eUpload struct {
 	t       *testing.T
+	name    string
 	node    *e2eNode
 	clock   string // file of the switch's clock
 	signer  *gate.Signer
@@ -95,7 +96,7 @@ func newE2EUpload(t *testing.T) *e2eUpload {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u := &e2eUpload{t: t, clock: filepath.Join(dir, "clock"), balance: map[string]int64{}}
+	u := &e2eUpload{t: t, name: e2eUploadGate, clock: filepath.Join(dir, "clock"), balance: map[string]int64{}}
 	if u.master, err = purse.NewMaster(purse.TDES(purse.SerialFactor()), key); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +199,7 @@ func (u *e2eUpload) send(ctx context.Context, path, media string, body []byte) (
 	}
 	at := gate.Stamp{At: txn.MillisOf(u.now()), Counter: u.counter.Add(1)}
 	q.Header.Set("Content-Type", media)
-	q.Header.Set(gate.HeaderTerminal, e2eUploadGate)
+	q.Header.Set(gate.HeaderTerminal, u.name)
 	q.Header.Set(gate.HeaderTimestamp, strconv.FormatInt(int64(at.At), 10))
 	q.Header.Set(gate.HeaderCounter, strconv.FormatUint(at.Counter, 10))
 	q.Header.Set(gate.HeaderSignature, u.signer.Sign(http.MethodPost, path, body, at))
@@ -262,7 +263,7 @@ func (u *e2eUpload) batch(boot, number uint32, taps []frame.Tap) (frames [][]byt
 	u.t.Helper()
 	for offset := 0; offset < len(taps); offset += e2eUploadFrame {
 		part := taps[offset:min(len(taps), offset+e2eUploadFrame)]
-		up := frame.Upload{Taps: part, Header: frame.Header{Terminal: e2eUploadGate, Boot: boot, Batch: number,
+		up := frame.Upload{Taps: part, Header: frame.Header{Terminal: u.name, Boot: boot, Batch: number,
 			BatchRecords: uint32(len(taps)), Offset: uint32(offset), First: u.records + 1,
 			SentAt: u.now().Add(e2eUploadAhead).UnixMilli()}}
 		for _, x := range part {
