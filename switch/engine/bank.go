@@ -73,6 +73,10 @@ func (d *bankDecider) begin() {
 	if reason == txn.ReasonNone && d.w.StandIn != nil && !d.w.Accept && !d.mayStandIn(d.r.Amount) {
 		reason = txn.IssuerUnavailable
 	}
+	if reason == txn.IssuerUnavailable && d.w.Accept {
+		d.refuse(reason) // what is done already is told until it is taken: it leaves no trace
+		return
+	}
 	var beside txn.RequestID
 	if original >= 0 {
 		beside = d.out.Next.Bank[original].ID

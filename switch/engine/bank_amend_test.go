@@ -203,3 +203,20 @@ func TestAnswerIsKept(t *testing.T) {
 		t.Errorf("an advice: %+v", b)
 	}
 }
+
+// An adjustment that comes before its bank has heard of the sale is refused without a trace: the
+// terminal says it again, under the same number, and then it is taken.
+func TestAdjustmentBeforeItsSaleIsTold(t *testing.T) {
+	w := newWallet(t)
+	sold := w.bank(txn.BankPurchase, accepted)
+	w.wantBank(sold, card.Advising, txn.ReasonNone)
+	early := w.amend(sold, 130)
+	if s := w.doBank(early); s.wrote || s.Reason != txn.IssuerUnavailable || w.owed() != 100 {
+		t.Errorf("before: %+v, written %t, owed %d", s.Decision, s.wrote, w.owed())
+	}
+	w.wantBank(w.bankStep(sold, txn.BankApprove), card.Approved, txn.ReasonNone)
+	w.wantBank(early, card.Advising, txn.ReasonNone)
+	if w.owed() != 130 {
+		t.Errorf("owed %d", w.owed())
+	}
+}

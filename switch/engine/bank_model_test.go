@@ -232,6 +232,12 @@ func (s *street) begin(m *deal) {
 	got := s.w.doBank(m.request)
 	s.checkFrozen(got)
 	if got.phase == card.PhaseNone { // refused without a trace
+		if m.request.Bank.Accept && got.Reason == txn.IssuerUnavailable {
+			if m.original == nil || m.original.phase != card.Advising {
+				s.t.Fatalf("%s: %s, and nothing is on its way", m.request.Kind, got.Reason)
+			}
+			return // it is told again when the bank knows its original
+		}
 		state := s.w.card()
 		open := 0
 		for i := range state.Bank {
