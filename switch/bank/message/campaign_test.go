@@ -38,7 +38,7 @@ const (
 	// that it is run, so that a pause of the scheduler is none of its.
 	callTimeMax  = 10 * time.Millisecond
 	callBytesMax = 64 << 10
-	callStrikes  = 3
+	callStrikes  = 10
 
 	// An execution that takes longer than this never ends.
 	campaignHangMax = 30 * time.Second
