@@ -9,6 +9,7 @@
 package gtfs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,6 +67,7 @@ type importer struct {
 	flats    map[string][]txn.Minor     // fares of a leg group
 	sold     map[string]map[string]bool // fare products of the rides of a mode
 	shares   map[string]map[string]price.Share
+	listed   map[string]map[string]bool // leg groups that transfer rules name, by field
 }
 
 // Import reads the feed at the root of fsys. It returns the tariff, which compiles, and notes
@@ -74,7 +76,7 @@ func Import(fsys fs.FS, o Options) (*price.File, []string, error) {
 	m := importer{fsys: fsys, o: o, products: map[string]*product{}, networks: map[string]*network{},
 		areas: map[string][]string{}, groups: map[string]map[string]bool{},
 		flats: map[string][]txn.Minor{}, sold: map[string]map[string]bool{},
-		shares: map[string]map[string]price.Share{}}
+		shares: map[string]map[string]price.Share{}, listed: map[string]map[string]bool{}}
 	m.file = price.File{Tariff: o.Tariff, Version: o.Version,
 		Effective: price.Effective{From: o.From}, UTCOffset: o.UTCOffset}
 	for _, step := range []func() error{m.checkFeed, m.readProducts, m.readNetworks, m.readAreas,
@@ -144,6 +146,7 @@ func (m *importer) readProducts() error {
 	if err != nil {
 		return err
 	}
+	m.noteMedia(rows)
 	for _, r := range rows {
 		id := r.get("fare_product_id")
 		p := m.products[id]
@@ -173,6 +176,19 @@ func (m *importer) readProducts() error {
 		}
 	}
 	return nil
+}
+
+// noteMedia names the fare media by which products are sold: a tariff has one, the card.
+func (m *importer) noteMedia(products []row) {
+	media := map[string]bool{}
+	for _, r := range products {
+		if id := r.get("fare_media_id"); id != "" {
+			media[id] = true
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(media)) {
+		m.note("fare medium %q is left out: its products are fares of the card", id)
+	}
 }
 
 var routeModes = map[string]string{"0": "tram", "1": "metro", "2": "rail", "3": "bus", "4": "ferry",
@@ -357,6 +373,7 @@ func (m *importer) fareOf(n *network, f *price.Fare) error {
 		return nil
 	}
 	f.Matrix = &price.Matrix{Stations: m.stationsOf(n)}
+	m.noteFilled(n, f.Matrix.Stations)
 	for _, from := range f.Matrix.Stations {
 		var cells []txn.Minor
 		for _, to := range f.Matrix.Stations {
@@ -369,6 +386,36 @@ func (m *importer) fareOf(n *network, f *price.Fare) error {
 		f.Matrix.Rows = append(f.Matrix.Rows, cells)
 	}
 	return nil
+}
+
+// noteFilled tells of rides that a rule without an area prices although another rule names the
+// area: the feed means such a rule for the areas that no rule names.
+func (m *importer) noteFilled(n *network, stations []string) {
+	listed := map[string]map[string]bool{"from_area_id": {}, "to_area_id": {}}
+	for _, r := range n.rules {
+		for key := range listed {
+			listed[key][r.get(key)] = true
+		}
+	}
+	means := func(r row, key, station string) bool {
+		areas, id := m.areas[station], r.get(key)
+		return slices.Contains(areas, id) ||
+			id == "" && !slices.ContainsFunc(areas, func(a string) bool { return listed[key][a] })
+	}
+	filled, first := 0, ""
+	for _, from := range stations {
+		for _, to := range stations {
+			if !slices.ContainsFunc(n.rules, func(r row) bool {
+				return means(r, "from_area_id", from) && means(r, "to_area_id", to)
+			}) {
+				filled, first = filled+1, cmp.Or(first, from+" to "+to)
+			}
+		}
+	}
+	if filled > 0 {
+		m.note("network %q: %d rides, as %s, have no rule for their areas; that without an area is taken",
+			n.name, filled, first)
+	}
 }
 
 // stationsOf returns the stations of a network that has fares by area. Those in areas that only

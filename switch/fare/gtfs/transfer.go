@@ -20,6 +20,12 @@ func (m *importer) makeTransfers() error {
 	if err != nil {
 		return err
 	}
+	for _, key := range []string{"from_leg_group_id", "to_leg_group_id"} {
+		m.listed[key] = map[string]bool{}
+		for _, r := range rows {
+			m.listed[key][r.get(key)] = true
+		}
+	}
 	for _, r := range rows {
 		t := price.Transfer{Name: "line " + strconv.Itoa(r.line)}
 		if t.From, err = m.modesOf(r, "from_leg_group_id"); err != nil {
@@ -42,13 +48,20 @@ func (m *importer) makeTransfers() error {
 	return nil
 }
 
-// modesOf returns the modes of a leg group, all without one. Two groups that share a mode
-// cannot be told apart.
+// covers reports whether the leg group of a rule's field is group. A rule without one is for the
+// groups that no rule names there.
+func (m *importer) covers(r row, key, group string) bool {
+	id := r.get(key)
+	return id == group || id == "" && !m.listed[key][group]
+}
+
+// modesOf returns the modes of the leg groups of a rule. Two groups that share a mode cannot be
+// told apart.
 func (m *importer) modesOf(r row, key string) ([]string, error) {
 	id := r.get(key)
 	modes := map[string]bool{}
 	for group, of := range m.groups {
-		if id == "" || group == id {
+		if m.covers(r, key, group) {
 			maps.Copy(modes, of)
 		}
 	}
@@ -57,7 +70,7 @@ func (m *importer) modesOf(r row, key string) ([]string, error) {
 	}
 	for group, of := range m.groups {
 		for mode := range of {
-			if id != "" && group != id && modes[mode] {
+			if !m.covers(r, key, group) && modes[mode] {
 				return nil, r.fail("leg groups %q and %q are both %s; transfers go by mode", id, group, mode)
 			}
 		}
@@ -107,8 +120,8 @@ func (m *importer) discount(r row, t *price.Transfer) error {
 		amount = p.plain
 	}
 	free := price.Share(0)
-	first, firstFlat := m.flat(r.get("from_leg_group_id"))
-	second, secondFlat := m.flat(r.get("to_leg_group_id"))
+	first, firstFlat := m.flat(r, "from_leg_group_id")
+	second, secondFlat := m.flat(r, "to_leg_group_id")
 	switch kind := r.get("fare_transfer_type"); {
 	case kind == "1" && amount <= 0:
 		off := -amount
@@ -139,11 +152,11 @@ func (m *importer) discount(r row, t *price.Transfer) error {
 		"second ride makes; a tariff has one discount for all")
 }
 
-// flat returns the one fare that all legs of a group cost.
-func (m *importer) flat(group string) (amount txn.Minor, ok bool) {
+// flat returns the one fare that all legs of the groups of a rule cost.
+func (m *importer) flat(r row, key string) (amount txn.Minor, ok bool) {
 	var all []txn.Minor
 	for id, fares := range m.flats {
-		if group == "" || id == group {
+		if m.covers(r, key, id) {
 			all = append(all, fares...)
 		}
 	}
