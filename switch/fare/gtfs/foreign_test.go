@@ -26,7 +26,7 @@ func harbour() map[string]string {
 			"in,In,,card,2.00,CNY\nout,Out,,card,4.00,CNY\n",
 		"routes.txt":         "route_id,route_short_name,route_type\nb1,1,3\nt1,T,0\nf1,F,4\nm1,M,1\n",
 		"route_networks.txt": "network_id,route_id\nstreet,b1\ntramway,t1\nwater,f1\nrail,m1\n",
-		"stops.txt":          "stop_id,stop_name\np,Pier\nq,Quay\nz,Hill\n",
+		"stops.txt":          "stop_id,stop_name,parent_station\np,Pier,\nq,Quay,\nz,Hill,\nz1,Hill platform 1,z\n",
 		"stop_areas.txt":     "area_id,stop_id\ninner,p\ninner,q\nouter,z\n",
 		"fare_leg_rules.txt": "leg_group_id,network_id,from_area_id,to_area_id,fare_product_id\n" +
 			"bus,street,,,single\ntram,tramway,,,tram\nferry,water,,,boat\n" +
@@ -86,6 +86,7 @@ func TestForeignFeed(t *testing.T) {
 		"pupils":                    {map[int]price.Tap{0: pupil, 200: pupil}, "[125 125]"},
 		"areas": {map[int]price.Tap{0: at(price.Enter, "Pier"), 9: at(price.Exit, "Quay"), 20: at(price.Enter, "Quay"),
 			40: at(price.Exit, "Hill")}, "[0 200 0 400]"},
+		"a platform": {map[int]price.Tap{0: at(price.Enter, "Pier"), 9: at(price.Exit, "Hill platform 1")}, "[0 400]"},
 	} {
 		if got := fmt.Sprint(fare(t, f, c.taps)); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -104,7 +105,7 @@ func TestForeignFeedSaysWhatItCannot(t *testing.T) {
 	o := options
 	o.UTCOffset, o.Riders = 8*3600e9, map[string]string{"pupil": "student"}
 	for _, c := range []struct{ file, old, new, refused, noted string }{
-		{"fare_leg_rules.txt", "rail,rail,outer,inner,out\n", "rail,rail,,,out\n", "", "2 rides, as Hill to Pier"},
+		{"fare_leg_rules.txt", "rail,rail,outer,inner,out\n", "rail,rail,,,out\n", "", "4 rides, as Hill to Pier"},
 		{"fare_leg_rules.txt", "to_area_id,fare", "to_timeframe_group_id,fare", "by time of day", ""},
 		{"fare_products.txt", "single,Single,adult,app,2.50", "single,Single,adult,app,2.40", "by fare medium", ""},
 		{"fare_transfer_rules.txt", ",ferry,,3600,2", ",ferry,,3600,3", "", "where the next ride begins"},

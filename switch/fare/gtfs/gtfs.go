@@ -257,6 +257,7 @@ func (m *importer) readAreas() error {
 			m.areas[name] = append(m.areas[name], r.get("area_id"))
 		}
 	}
+	m.inherit(stops, rows)
 	alone := map[string]bool{}
 	for _, name := range names {
 		if name != "" && m.areas[name] == nil {
@@ -269,6 +270,25 @@ func (m *importer) readAreas() error {
 	}
 	m.stations = slices.Sorted(maps.Keys(m.areas))
 	return nil
+}
+
+// inherit puts platforms that are in no area themselves into those of their station.
+func (m *importer) inherit(stops, rows []row) {
+	areas := map[string][]string{}
+	for _, r := range rows {
+		areas[r.get("stop_id")] = append(areas[r.get("stop_id")], r.get("area_id"))
+	}
+	for _, r := range stops {
+		name := r.get("stop_name")
+		if name == "" || areas[r.get("stop_id")] != nil {
+			continue
+		}
+		for _, area := range areas[r.get("parent_station")] {
+			if !slices.Contains(m.areas[name], area) {
+				m.areas[name] = append(m.areas[name], area)
+			}
+		}
+	}
 }
 
 // readLegs gives every network its leg rules; a rule without a network is for those that
