@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -46,6 +47,7 @@ type toldHall struct {
 	south      *e2eUpload
 	began      time.Time
 	seq        uint32
+	late       txn.RequestID // that was told too late
 }
 
 func newToldHall(t *testing.T) *toldHall {
@@ -208,6 +210,7 @@ func TestE2EFaresToldLate(t *testing.T) {
 	e2eUntil(t, e2eDrainMax, "drain", h.node.drained)
 	first, last := h.books(map[txn.Account]int64{"operator/north": 1500, "operator/south": 700})
 	h.shown(want)
+	h.found()
 	h.settlement(first, last, map[string]int64{"operator/north": 1500, "operator/south": 700})
 }
 
@@ -225,7 +228,7 @@ func (h *toldHall) books(want map[txn.Account]int64) (first, last txn.BusinessDa
 		for _, d := range r.Discounts {
 			switch {
 			case d.Cause == "told_late":
-				late[r.Last4.String()] = true
+				late[r.Last4.String()], h.late = true, r.Request
 			case d.Cause == "incomplete" && d.Amount > 0 && !r.Original.IsZero():
 				told++
 			}
@@ -267,6 +270,20 @@ func (h *toldHall) shown(want map[int]int64) {
 			h.t.Errorf("uploads show %s: %+v, the gate has %d of %d fen; %v", u.name, g, u.records, u.sum, err)
 		}
 	}
+}
+
+// found looks at the record that was told too late, as a person at the console does.
+func (h *toldHall) found() {
+	h.t.Helper()
+	v := newConsoleVisitor(h.t, h.node)
+	if status, at := v.signIn(h.node.secret(adminTokenFile)); status != http.StatusOK || at != "/console/today" {
+		h.t.Fatalf("sign in: %d %s", status, at)
+	}
+	_, job, _ := v.send(http.MethodPost, "/console/search", url.Values{"what": {h.late.String()}, "purpose": {"complaint"},
+		"details": {"case 7"}, "from": {h.began.AddDate(0, 0, -1).Format(time.DateOnly)},
+		"to": {h.began.AddDate(0, 0, 6).Format(time.DateOnly)}})
+	v.page(job, "Found: 1")
+	v.page(job+"/1", "told_late")
 }
 
 // settlement closes and settles each day and adds up what operators get.
