@@ -81,8 +81,8 @@ func (s *Switch) newListener(ctx context.Context, cfg *Listener) (*listener, err
 		Name: cfg.Name, Framing: cfg.Frames(), Protocol: inbound{l}, Handler: l, Admit: l.admit,
 		TLS: secured, Now: s.clock, Log: s.log,
 		Limits: link.Limits{FrameMax: setup.FrameMax, ConnectionsMax: cfg.Connections,
-			ConnectionsPerPeerMax: cfg.Connections, InFlightMax: cfg.InFlight,
-			IdleTimeout: cfg.Idle, AnswerTimeout: requestMax},
+			ConnectionsPerPeerMax: cfg.Connections, InFlightMax: cfg.InFlight, IdleTimeout: cfg.Idle,
+			InFlightPerConnMax: cfg.InFlightPerConnection(), AnswerTimeout: requestMax},
 	})
 	return l, err
 }

@@ -37,6 +37,9 @@ const nameMax = card.BankLinkMax
 // percentMax is the highest tip_percent and adjust_percent.
 const percentMax = 1000
 
+// inFlightPerConnectionMax is how many requests of one connection are worked on at once.
+const inFlightPerConnectionMax = 1024
+
 // configMax is the longest bank file in bytes.
 const configMax = 4 << 20
 
@@ -99,7 +102,8 @@ type Listener struct {
 	Peers []string `yaml:"peers"`
 	TLS   *TLS     `yaml:"tls"`
 	Keys  Keys     `yaml:"keys"`
-	// Connections, InFlight and Idle bound the listener. Default 4096, 8192 and 5m.
+	// Connections, InFlight and Idle bound the listener. Default 4096, 8192 and 5m. One connection
+	// has at most half of InFlight, and 1024: then it is read no further until it got answers.
 	Connections int           `yaml:"connections"`
 	InFlight    int           `yaml:"in_flight"`
 	Idle        time.Duration `yaml:"idle"`
@@ -117,6 +121,12 @@ type Listener struct {
 	// above the amount that was approved. Default 15 and 100.
 	TipPercent    int64 `yaml:"tip_percent"`
 	AdjustPercent int64 `yaml:"adjust_percent"`
+}
+
+// InFlightPerConnection is how many requests of one connection are worked on at once: a peer
+// whose bank is silent leaves room for the others.
+func (l *Listener) InFlightPerConnection() int {
+	return min(inFlightPerConnectionMax, max(1, l.InFlight/2))
 }
 
 // Framing is how frames follow each other.
