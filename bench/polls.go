@@ -18,10 +18,9 @@ const (
 	// pollRate is 10,000 devices that poll every 10 s.
 	pollRate = 1000
 	// pollTerminals sign the polls; each stands for many devices.
-	pollTerminals   = 64
-	pollConnections = 64
-	currentPath     = "/v1/lists/transit/current"
-	deltaPath       = "/v1/lists/transit/delta?from="
+	pollTerminals, pollConnections = 64, 64
+	currentPath                    = "/v1/lists/transit/current"
+	deltaPath                      = "/v1/lists/transit/delta?from="
 )
 
 // polls measures what signed polls for news cost the switch: one that is idle otherwise, and
@@ -52,9 +51,8 @@ func polls(ctx context.Context, b *bench) error {
 			if err != nil {
 				return err
 			}
-			// What the enrolling left to be collected falls into the first of them.
-			without = min(without, after)
-			b.addPolls(taps, max(0, (with-without).Seconds()/b.size.Open.Seconds()), result)
+			used := with - min(without, after) // what enrolling left to be collected is in the first
+			b.addPolls(taps, max(0, used.Seconds()/b.size.Open.Seconds()), result)
 		}
 		return nil
 	}, "desk.city=handan")
@@ -64,10 +62,7 @@ func polls(ctx context.Context, b *bench) error {
 const besidePolls = 5000
 
 func (b *bench) addPolls(taps, cores float64, result *load.Result) {
-	name := "an idle switch"
-	if taps > 0 {
-		name = "a busy switch"
-	}
+	name := map[bool]string{false: "an idle switch", true: "a busy switch"}[taps > 0]
 	b.Add(report.Of("10 000 devices that poll every 10 s, "+name, "% of a core", 100*cores).AtMost(5))
 	b.Add(report.Of("processor time of a poll, "+name, "us", 1e6*cores/pollRate))
 	b.Add(report.Of("poll, p50, "+name, "ms", ms(result.Quantile(0.5))))
@@ -76,10 +71,10 @@ func (b *bench) addPolls(taps, cores float64, result *load.Result) {
 
 // pollFor runs taps and, with an epoch, polls for a time, and returns the processor time that
 // the switch used.
-func (s *rig) pollFor(ctx context.Context, took time.Duration, taps float64, epoch string) (time.Duration, *load.Result, error) {
+func (s *rig) pollFor(ctx context.Context, took time.Duration, taps float64, epoch string) (
+	used time.Duration, polled *load.Result, err error) {
 	var group sync.WaitGroup
 	var tapErr, pollErr error
-	var polled *load.Result
 	run := func(rate float64, wire load.Wire, requests *load.Requests) (*load.Result, error) {
 		result, err := load.Run(ctx, load.Options{Addr: s.Addr, Connections: pollConnections, Rate: rate,
 			Duration: took, Requests: requests, Wire: wire})
@@ -128,8 +123,6 @@ func (s *rig) pollsOf(n int, epoch string) *load.Requests {
 // settleMost is how long the switch may take to become idle before it is measured.
 const settleMost = 15 * time.Second
 
-var errNoEpoch = errors.New("the switch tells no list epoch")
-
 // listEpoch asks for the present list.
 func (s *rig) listEpoch(ctx context.Context) (string, error) {
 	c, err := load.Dial(ctx, s.Addr, load.HTTP(""), callMax)
@@ -144,7 +137,7 @@ func (s *rig) listEpoch(ctx context.Context) (string, error) {
 	_, rest, ok := bytes.Cut(bytes.ToLower(answer), []byte("\r\n"+string(bytes.ToLower([]byte(list.EpochHeader)))+": "))
 	epoch, _, end := bytes.Cut(rest, []byte("\r\n"))
 	if !ok || !end {
-		return "", fmt.Errorf("%w: %.300s", errNoEpoch, answer)
+		return "", fmt.Errorf("the switch tells no list epoch: %.300s", answer)
 	}
 	return string(epoch), nil
 }
