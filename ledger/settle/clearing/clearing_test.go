@@ -3,6 +3,7 @@ package clearing
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"reflect"
@@ -406,23 +407,51 @@ func TestNoAccount(t *testing.T) {
 }
 
 // TestToldEndIsSettled: the end of a journey that is told late is paid to who ran the ride and given
-// back by who was paid for the incomplete one; the concession is funded once, to the former.
+// back by who was paid for the incomplete one; the concession is funded once, to the former, also
+// when the holder gets back more than the ride costs. A reversal makes it as it was.
 func TestToldEndIsSettled(t *testing.T) {
-	terms := testTerms()
-	terms.Fees, terms.Agreements, terms.Parties = nil, nil, nil
-	told := ride("operator/M5", -200)
-	told.Rider, told.FullFare = txn.RiderStudent, 1000
-	told.Discounts = []txn.Discount{{Cause: "rider", Amount: 500}}
-	told.Postings = []txn.Posting{{Account: "purse", Amount: 200}, {Account: "operator/M5", Amount: 500},
-		{Account: "operator/M1", Amount: -700}}
-	s := settle(t, terms, []txn.Record{ride("operator/M1", 700), told}, Run{Number: 1})
-	if len(s.Concessions) != 1 || s.Concessions[0].Funded != 375 {
-		t.Errorf("concessions %+v", s.Concessions)
-	}
-	want := map[string]int64{"operator/M5": 500 + 375, "operator/M1": 0, "subsidy/school": -375}
-	for _, l := range s.Net {
-		if l.Net != want[l.Party] {
-			t.Errorf("%s: %d, want %d", l.Party, l.Net, want[l.Party])
-		}
+	for name, c := range map[string]struct{ price, concession, funded int64 }{
+		"a dear ride":  {500, 500, 375},
+		"a cheap ride": {200, 200, 150},
+	} {
+		t.Run(name, func(t *testing.T) {
+			terms := testTerms()
+			terms.Fees, terms.Agreements, terms.Parties = nil, nil, nil
+			told := ride("operator/M5", txn.Minor(c.price-700))
+			told.Rider, told.FullFare = txn.RiderStudent, txn.Minor(c.price+c.concession)
+			told.Discounts = []txn.Discount{{Cause: "rider", Amount: txn.Minor(c.concession)}}
+			told.Postings = []txn.Posting{{Account: "purse", Amount: txn.Minor(700 - c.price)},
+				{Account: "operator/M5", Amount: txn.Minor(c.price)}, {Account: "operator/M1", Amount: -700}}
+			records := []txn.Record{ride("operator/M1", 700), told}
+			net := func(s *Statement) map[string]int64 {
+				all := map[string]int64{}
+				for _, l := range s.Net {
+					if l.Net != 0 {
+						all[l.Party] = l.Net
+					}
+				}
+				return all
+			}
+			s := settle(t, terms, records, Run{Number: 1})
+			want := map[string]int64{"operator/M5": c.price + c.funded, "subsidy/school": -c.funded}
+			if got := net(s); len(s.Concessions) != 1 || s.Concessions[0].Funded != c.funded || !maps.Equal(got, want) {
+				t.Errorf("%v, want %v; concessions %+v", got, want, s.Concessions)
+			}
+			undone := told
+			undone.Kind, undone.Charged, undone.FullFare = txn.Reversal, -told.Charged, -told.FullFare
+			undone.Discounts = []txn.Discount{{Cause: "reversal", Amount: undone.FullFare - undone.Charged}}
+			undone.Postings = slices.Clone(told.Postings)
+			for i := range undone.Postings {
+				undone.Postings[i].Amount *= -1
+			}
+			want = map[string]int64{"operator/M1": 700}
+			g := gather(t, terms, records)
+			if err := g.AddReversal(&undone, &told); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := g.Settle(Run{Number: 1, Work: everyDay{}}); err != nil || !maps.Equal(net(s), want) {
+				t.Errorf("reversed: %v, want %v, %v", net(s), want, err)
+			}
+		})
 	}
 }

@@ -1,8 +1,8 @@
 package clearing
 
 import (
-	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -130,22 +130,46 @@ func into[K comparable](g *Gatherer, m map[K]*sum, key K, amount int64) error {
 func (g *Gatherer) Records() (all, approved int64) { return g.records, g.approved }
 
 // Add takes one record. Its postings must have passed chart.Check.
-func (g *Gatherer) Add(r *txn.Record) error {
+func (g *Gatherer) Add(r *txn.Record) error { return g.add(r, r) }
+
+// AddReversal takes the reversal of a ride, with the ride's record: what others gave to the ride,
+// and how it was shared, is undone as it was, of which the reversal itself knows nothing.
+func (g *Gatherer) AddReversal(r, ride *txn.Record) error {
+	as := *ride
+	as.Discounts = slices.Clone(ride.Discounts)
+	for i := range as.Discounts {
+		as.Discounts[i].Amount = -as.Discounts[i].Amount
+	}
+	return g.add(r, &as)
+}
+
+// Undoes reports whether r is the reversal of a ride, to be taken with AddReversal, under terms
+// where that makes a difference.
+func (g *Gatherer) Undoes(r *txn.Record) bool {
+	return r.Kind == txn.Reversal && r.Outcome == txn.Approved && r.FullFare != 0 &&
+		len(g.day.Terms.Concessions)+len(g.day.Terms.Agreements) > 0
+}
+
+// add takes the money of r, with the concessions and the sharing of as.
+func (g *Gatherer) add(r, as *txn.Record) error {
 	g.records++
 	if r.Outcome != txn.Approved || r.Kind.IsMarker() {
 		return nil
 	}
 	g.approved++
-	payee := payeeOf(r)
+	payee := g.payeeOf(r)
 	for i := range r.Postings {
 		p := &r.Postings[i]
 		if err := g.addPosting(r, p.Account, int64(p.Amount)); err != nil {
 			return err
 		}
+		if err := g.addShared(as, p.Account, int64(p.Amount)); err != nil {
+			return err
+		}
 		if payee != "" && p.Account != payee {
 			continue // the concession is of the ride, and he had another
 		}
-		if err := g.addConcessions(r, p.Account); err != nil {
+		if err := g.addConcessions(as, p.Account); err != nil {
 			return err
 		}
 	}
@@ -153,14 +177,22 @@ func (g *Gatherer) Add(r *txn.Record) error {
 }
 
 // payeeOf returns who is paid for the ride of a told end, where somebody else gives back what the
-// incomplete journey cost; empty for all other records.
-func payeeOf(r *txn.Record) txn.Account {
+// incomplete journey cost, and for its reversal who gives that price back; empty for all other
+// records. What the holder gets back may be more than either.
+func (g *Gatherer) payeeOf(r *txn.Record) (payee txn.Account) {
 	if len(r.Postings) < 3 {
 		return ""
 	}
-	return slices.MaxFunc(r.Postings, func(a, b txn.Posting) int {
-		return cmp.Compare(a.Amount, b.Amount)
-	}).Account
+	most := txn.Minor(math.MinInt64)
+	for _, p := range r.Postings {
+		if r.Kind == txn.Reversal {
+			p.Amount = -p.Amount
+		}
+		if c, err := g.day.Chart.ClassOf(p.Account); err == nil && c.Settle && p.Amount > most {
+			payee, most = p.Account, p.Amount
+		}
+	}
+	return payee
 }
 
 // addPosting takes one posting of a record into the sums of money that it belongs to.
@@ -183,10 +215,7 @@ func (g *Gatherer) addPosting(r *txn.Record, a txn.Account, amount int64) error 
 			return err
 		}
 	}
-	if err := g.addFees(r, a, amount); err != nil {
-		return err
-	}
-	return g.addShared(r, a, amount)
+	return g.addFees(r, a, amount)
 }
 
 // position is where a posting is netted: its party on the party's own day.
@@ -249,6 +278,9 @@ func (g *Gatherer) addFees(r *txn.Record, a txn.Account, amount int64) error {
 
 // addShared takes a posting to the first agreement that covers it.
 func (g *Gatherer) addShared(r *txn.Record, a txn.Account, amount int64) error {
+	if class, err := g.day.Chart.ClassOf(a); err != nil || !class.Settle {
+		return err
+	}
 	for i := range g.day.Terms.Agreements {
 		t := &g.day.Terms.Agreements[i]
 		if !slices.Contains(t.Kinds, r.Kind) || !slices.Contains(t.Between, a) {

@@ -567,6 +567,51 @@ func TestLateTaps(t *testing.T) {
 	}
 }
 
+// TestReversedRides: what others give to a ride is taken back with the ride, on its own day and when
+// it is reversed on the next. A reversal of a ride that no record tells of takes its money alone.
+func TestReversedRides(t *testing.T) {
+	o := newOffice(t, 12, 300)
+	o.o.Terms.Concessions = []clearing.Concession{{Cause: "school", Funder: "subsidy/test", BPS: 10_000}}
+	o.reopen()
+	record := func(kind txn.Kind, of *txn.Record) txn.Record {
+		next := o.chain.Next(5)
+		r := txn.Record{Position: next.Position, BusinessDate: next.BusinessDate, Request: next.Request,
+			Card: next.Card, Kind: kind, Outcome: txn.Approved, Currency: txn.CNY, Application: txn.AppTransit,
+			ServiceAt: next.ServiceAt, ReceivedAt: next.ReceivedAt, Rider: txn.RiderStudent, FullFare: 400, Charged: 100,
+			Discounts: []txn.Discount{{Cause: "school", Amount: 300}}}
+		if of != nil {
+			r.Original, r.FullFare, r.Charged = of.Request, -400, -100
+			r.Discounts = []txn.Discount{{Cause: "reversal", Amount: -300}}
+		}
+		r.Postings = []txn.Posting{{Account: "purse", Amount: -r.Charged}, {Account: "operator/TEST", Amount: r.Charged}}
+		o.append([]txn.Record{r})
+		return r
+	}
+	given := func(date txn.BusinessDate) map[string]int64 {
+		o.close(date)
+		var s clearing.Statement
+		if err := readJSON(filepath.Join(o.settle(date).Dir, "settlement.json"), &s); err != nil {
+			t.Fatal(err)
+		}
+		net := map[string]int64{}
+		for _, l := range s.Net {
+			net[l.Party] += l.Net
+		}
+		return net
+	}
+	rides := []txn.Record{record(txn.MetroExit, nil), record(txn.MetroExit, nil), record(txn.BusBoarding, nil)}
+	record(txn.Reversal, &rides[0])
+	// The clearing fee of 30 bps on 200 fen is one fen.
+	if got := given(theDay); got["operator/TEST"] != 2*400-1 || got["subsidy/test"] != -2*300 {
+		t.Errorf("three rides, one reversed: %v", got)
+	}
+	record(txn.Reversal, &rides[1])
+	record(txn.Reversal, &txn.Record{Request: txn.RequestID{Terminal: rides[0].Request.Terminal, Boot: 9, Counter: 9}})
+	if got := given(theDay.Next()); got["operator/TEST"] != -400-100+1 || got["subsidy/test"] != 300 {
+		t.Errorf("one reversed on the next day, one of nothing: %v", got)
+	}
+}
+
 // TestBalancesAtAnyMoment compares balances at instants and positions with a count by hand.
 func TestBalancesAtAnyMoment(t *testing.T) {
 	o := newOffice(t, 12, 600)

@@ -47,6 +47,7 @@ type scan struct {
 	sum      certificate.Sum
 	breaks   []string
 	broken   int64
+	undone   undone
 }
 
 func (s *scan) broke(err error) {
@@ -73,6 +74,9 @@ func (d *Desk) scan(ctx context.Context, date txn.BusinessDate, chain io.Writer)
 		}
 		return s.take(d.Chart, r)
 	})
+	if err == nil {
+		err = d.undo(ctx, date, s)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", date, err)
 	}
@@ -90,12 +94,18 @@ func (s *scan) take(c *chart.Chart, r *txn.Record) error {
 	if err := s.book.Entry(r.Currency, r.Postings); err != nil {
 		return fmt.Errorf("record %s: %w", r.Position, err)
 	}
-	if err := s.gatherer.Add(r); err != nil {
-		if !errors.Is(err, chart.ErrAccount) {
-			return err
-		}
-		s.broke(fmt.Errorf("record %s: %w", r.Position, err))
+	if s.gatherer.Undoes(r) && s.undone.keep(r) {
+		return nil
 	}
+	return s.gathered(r, s.gatherer.Add(r))
+}
+
+// gathered judges what the gatherer said of r.
+func (s *scan) gathered(r *txn.Record, err error) error {
+	if err == nil || !errors.Is(err, chart.ErrAccount) {
+		return err
+	}
+	s.broke(fmt.Errorf("record %s: %w", r.Position, err))
 	return nil
 }
 
