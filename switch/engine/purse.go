@@ -77,8 +77,8 @@ func (d *decider) reverse() txn.Reason {
 		return reason
 	}
 	m := &d.out.Next.Recent[i]
-	if m.Refunded != 0 || !reversible(m) {
-		return txn.OriginalNotRefundable
+	if m.Refunded != 0 || !reversible(m) || m.Kind.IsTap() && m.Charged < 0 && !m.Undoable {
+		return txn.OriginalNotRefundable // who gave back for a told end is not known any more
 	}
 	if reason := d.bookCounter(); reason != txn.ReasonNone {
 		return reason
@@ -90,7 +90,9 @@ func (d *decider) reverse() txn.Reason {
 		return txn.InvalidAmount
 	}
 	if j := &d.out.Next.Journey; m.Undoable {
-		if m.Kind == txn.MetroEntry && m.Charged != 0 {
+		switch {
+		case d.untell(m):
+		case m.Kind == txn.MetroEntry && m.Charged != 0:
 			d.payee = payeeOf(d.out.Next.Undo.Journey.Operator) // who was paid for the ride before
 		}
 		d.restoreRides()

@@ -240,6 +240,29 @@ func (d *decider) payRetold(s *price.State, kept []byte, r *price.Retold) txn.Re
 	return txn.ReasonNone
 }
 
+// untell prepares the reversal of m, when m told the missing end of a journey: who gave back what
+// the incomplete one had cost gets it again. It reports false for every other tap.
+func (d *decider) untell(m *card.Recent) bool {
+	u := &d.out.Next.Undo
+	if m.Kind != txn.MetroEntry && m.Kind != txn.MetroExit || u.Journey.Request != d.out.Next.Journey.Request {
+		return false // it began or ended a journey in its time
+	}
+	var before, after price.State
+	if len(u.Rides) == 0 || before.Decode(u.Rides) != nil ||
+		len(d.out.Next.Rides) > 0 && after.Decode(d.out.Next.Rides) != nil {
+		return false
+	}
+	known, ok := after.Completed(&before, m.ID)
+	if !ok {
+		return false
+	}
+	d.toldBack, d.toldPayee = -known.Charged, cmp.Or(known.Payee, AccountSuspense)
+	if known.Lacks == price.LacksEntry {
+		d.payee = d.toldPayee
+	}
+	return true
+}
+
 // putRight forgets the events of a card of which a person, or a reversal, has given something
 // back: nothing is given back twice.
 func (d *decider) putRight() {

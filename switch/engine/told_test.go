@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -114,6 +115,73 @@ func TestEntryToldByAnotherOperator(t *testing.T) {
 	if got := w.last().Postings; !slices.Equal(got, want) {
 		t.Errorf("postings %v, want %v", got, want)
 	}
+}
+
+// The reversal of a told end makes all as it was: the rider, who gave back, and who carried him.
+// The end may be told again.
+func TestToldEndIsReversed(t *testing.T) {
+	by := func(operator string) func(*txn.Request) {
+		return func(r *txn.Request) {
+			r.Place.Operator, r.Place.Payee = operator, txn.Account("operator/"+operator)
+		}
+	}
+	for name, c := range map[string]struct{ lapse bool }{"exit": {true}, "entry": {false}} {
+		t.Run(name, func(t *testing.T) {
+			w := rider(t, 5000)
+			in := w.request(txn.MetroEntry, place(at(metro, "Futian")), by("north"))
+			end := w.request(txn.MetroExit, place(at(metro, "Luohu")), told(9, w.now+30*minute), by("south"))
+			if c.lapse {
+				w.must(in)
+				w.now += 5 * hour
+				w.lapseNow()
+			} else {
+				told(9, w.now)(in)
+				end = in
+				w.now += 30 * minute
+				w.must(w.request(txn.MetroExit, place(at(metro, "Luohu")), by("south")))
+			}
+			w.now += 3 * hour
+			before, paid := w.card().Balance, w.sums()
+			w.pays(w.must(end), 300, -400, cause("incomplete", 700))
+			w.now += minute
+			undo := w.reversal(end) // by the terminal of the end
+			undo.Place = end.Place
+			w.must(undo)
+			if got := w.sums(); w.card().Balance != before || !maps.Equal(got, paid) {
+				t.Errorf("balance %d, was %d; paid %v, was %v", w.card().Balance, before, got, paid)
+			}
+			again := *end
+			again.ID.Counter += 1000
+			told(10, end.ServiceAt)(&again)
+			w.pays(w.must(&again), 300, -400, cause("incomplete", 700))
+		})
+	}
+}
+
+// sums is what each account has got by the records.
+func (w *wallet) sums() map[txn.Account]txn.Minor {
+	sums := map[txn.Account]txn.Minor{}
+	for i := range w.records {
+		for _, p := range w.records[i].Postings {
+			if sums[p.Account] += p.Amount; sums[p.Account] == 0 {
+				delete(sums, p.Account)
+			}
+		}
+	}
+	return sums
+}
+
+// One whose rider has ridden since is not reversed: who gave back is not known any more.
+func TestToldEndIsNotReversedLater(t *testing.T) {
+	w := rider(t, 5000)
+	w.must(w.entry("Futian"))
+	out := w.request(txn.MetroExit, place(at(metro, "Luohu")), told(9, w.now+30*minute))
+	w.now += 5 * hour
+	w.lapseNow()
+	w.must(out)
+	w.now += hour
+	w.must(w.board("M2"))
+	w.refused(w.reversal(out), txn.OriginalNotRefundable)
 }
 
 // What a person has put right is not put right again, and what comes later than the tariff lets

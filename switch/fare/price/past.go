@@ -156,6 +156,25 @@ func (s *State) find(is func(*Event) bool) int {
 	return -1
 }
 
+// Completed returns the incomplete journey of before that is none in s any more, of which request
+// told the missing end; false when request told none. Where several are gone it is the last: what
+// comes too late to be told goes from the front.
+func (s *State) Completed(before *State, request txn.RequestID) (e Event, ok bool) {
+	lacks := func(of txn.RequestID) func(*Event) bool {
+		return func(e *Event) bool { return e.Lacks != LacksNothing && e.Request == of }
+	}
+	if before.past == nil || s.find(lacks(request)) >= 0 {
+		return Event{}, false
+	}
+	for i := range before.past.events {
+		b := &before.past.events[i]
+		if b.Lacks != LacksNothing && s.find(lacks(b.Request)) < 0 {
+			e, ok = *b, true
+		}
+	}
+	return e, ok
+}
+
 // Event returns the event at a place.
 func (s *State) Event(i int) Event { return s.past.events[i] }
 
