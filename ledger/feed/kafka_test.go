@@ -245,14 +245,24 @@ func TestRelayKilled(t *testing.T) {
 	l.stop()
 }
 
-// TestTwoRelays runs two relays on one outbox: duplicates and nothing worse.
+// TestTwoRelays runs two relays on one outbox: duplicates and nothing worse. At first no cursor is
+// saved, so that neither learns what the other has done.
 func TestTwoRelays(t *testing.T) {
 	t.Parallel()
 	l := newLine(t, sharedKafka(t), 12)
+	l.city.store.SetFault(func(op storetest.Op) storetest.Fault {
+		if op == storetest.OpPut {
+			return storetest.NotApplied
+		}
+		return storetest.NoFault
+	})
+	l.city.tap(200)
 	l.startRelay()
 	second := start(t, NewRelay(l.relayO).Run)
 	l.startSink()
-	for range 10 {
+	eventually(t, "both relays produced", func() bool { return l.counters.Duplicates.Load() > 0 })
+	l.city.store.SetFault(nil)
+	for range 9 {
 		l.city.tap(200)
 	}
 	l.drain()
