@@ -86,7 +86,7 @@ func e2eQRKit(t *testing.T, dir string) (*qr.Kit, string) {
 func e2eQR(t *testing.T, flags ...string) {
 	dir := t.TempDir()
 	kit, trust := e2eQRKit(t, dir)
-	u := &e2eUpload{t: t, clock: filepath.Join(dir, "clock")}
+	u := &e2eUpload{t: t, name: e2eUploadGate, clock: filepath.Join(dir, "clock")}
 	u.node = newE2ENode(t, filepath.Join(dir, "switch"), append([]string{"--listen", "127.0.0.1:0",
 		"--set", "qr.file=" + trust}, flags...)...)
 	u.shift(0)
